@@ -1,0 +1,172 @@
+# Headgate: one non-recursive Makefile. MODE picks a variant, each with its own build folder.
+#   make             all programs                      make demo [KEEP=1]   the main job, shown
+#   make test        everything; SUITE=name for one     make check           unit tests (ONLY=name)
+#   make lint        style, layers, isolation           make asan | tsan     unit tests under sanitizers
+#   make fuzz T=60   every fuzz target for T seconds     make cov             coverage report
+#   make run         a private stack with all daemons   make install DESTDIR= PREFIX=/usr
+MODE ?= release
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+Q := $(if $(V),,@)
+B ?= build/$(MODE)-$(notdir $(CC))
+PREFIX ?= /usr/local
+
+STRICT := -std=c17 -Wall -Wextra -Wpedantic -Werror -Wshadow -Wconversion -Wsign-conversion \
+  -Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition -Wwrite-strings -Wcast-qual \
+  -Wcast-align -Wswitch-enum -Wundef -Wvla -Wformat=2 -Wimplicit-fallthrough
+CPPFLAGS := -I. -D_GNU_SOURCE -I/usr/include/postgresql
+HARDEN := -fstack-protector-strong -fPIE -D_FORTIFY_SOURCE=2 $(if $(findstring x86_64,$(shell uname -m)),-fcf-protection)
+FLAGS_release := -O2 -g $(HARDEN) -ffunction-sections -fdata-sections
+FLAGS_asan := -O1 -g -fPIE -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+FLAGS_tsan := -O1 -g -fPIE -fsanitize=thread
+FLAGS_cov := -O0 -g -fPIE --coverage
+WARN := $(if $(filter release,$(MODE)),$(STRICT),-std=c17 -Wall -Wextra)
+CFLAGS := $(WARN) $(FLAGS_$(MODE)) $(EXTRA)
+LDFLAGS := $(filter -fsanitize% --coverage,$(FLAGS_$(MODE))) -pie -Wl,-z,relro,-z,now -Wl,--gc-sections -Wl,--as-needed
+LDLIBS := -lev -lcares -lcyaml -lyaml -lpq -lhiredis -losipparser2 -lsrtp2 -ljansson -lssl -lcrypto -lpthread -lm
+
+# ---- the parts: one archive for each folder, one line for each program ---------------------------
+FOLDERS := base signaling authz routing lawful_intercept gc media provisioning bti admin_api
+MAINS := $(wildcard $(FOLDERS:%=%/*_main.c))
+$(foreach f,$(FOLDERS),$(eval SRC_$f := $(filter-out $(MAINS),$(wildcard $f/*.c))))
+obj = $(patsubst %.c,$(B)/%.o,$1)
+lib = $(patsubst %,$(B)/lib%.a,$1)
+
+# Which archives each domain may be linked from: the architecture page's directions.
+NEED_base := base
+NEED_signaling := signaling base
+NEED_authz := authz base
+NEED_routing := routing base
+NEED_lawful_intercept := lawful_intercept base
+NEED_media := media base
+NEED_gc := gc lawful_intercept signaling authz routing base
+NEED_provisioning := provisioning media signaling authz base
+NEED_bti := bti provisioning media signaling authz base
+NEED_admin_api := admin_api routing base
+NEED_scenario := gc lawful_intercept signaling authz routing base
+
+PROGRAMS := headgate headgate-prov bti headgatectl
+MAIN_headgate := gc/headgate_main.c
+MAIN_headgate-prov := provisioning/prov_main.c
+MAIN_bti := bti/bti_main.c
+MAIN_headgatectl := admin_api/ctl_main.c
+DOMAIN_headgate := gc
+DOMAIN_headgate-prov := provisioning
+DOMAIN_bti := bti
+DOMAIN_headgatectl := admin_api
+
+# A unit test's name begins with its folder: tests/unit/signaling_frame.c links NEED_signaling.
+UNIT_SRC := $(wildcard tests/unit/*.c tests/scenario/*.c)
+UNITS := $(patsubst %.c,$(B)/%,$(filter-out tests/unit/harness.c,$(UNIT_SRC)))
+FUZZERS := $(wildcard tests/fuzz/fuzz_*.c)
+
+.PHONY: all programs check asan tsan cov lint format fuzz fuzz-smoke clean test soak demo run install setup
+.DELETE_ON_ERROR:
+.SECONDARY:
+all: $(PROGRAMS:%=$(B)/bin/%)
+programs: all
+
+$(B)/%.o: %.c
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c $< -o $@
+
+define ARCHIVE
+$(B)/lib$1.a: $(call obj,$(SRC_$1))
+	@mkdir -p $$(@D)
+	@rm -f $$@
+	$$(Q)ar rcs $$@ $$^
+endef
+$(foreach f,$(FOLDERS),$(eval $(call ARCHIVE,$f)))
+
+define PROGRAM
+$(B)/bin/$1: $(call obj,$(MAIN_$1)) $(call lib,$(NEED_$(DOMAIN_$1)))
+	@mkdir -p $$(@D)
+	$$(Q)$$(CC) $$(LDFLAGS) $$^ -o $$@ $$(LDLIBS)
+endef
+$(foreach p,$(PROGRAMS),$(eval $(call PROGRAM,$p)))
+
+define UNIT
+$(B)/tests/$1: $(B)/tests/$1.o $(call lib,$(NEED_$(if $(filter scenario/%,$1),scenario,$(word 1,$(subst _, ,$(subst admin_api,admin-api,$(subst lawful_intercept,lawful-intercept,$(notdir $1)))))))) 
+	$$(Q)$$(CC) $$(LDFLAGS) $$(filter %.o,$$^) -Wl,--start-group $$(filter %.a,$$^) -Wl,--end-group -o $$@ -lcmocka $$(LDLIBS)
+endef
+NEED_admin-api := $(NEED_admin_api)
+NEED_lawful-intercept := $(NEED_lawful_intercept)
+$(foreach u,$(UNIT_SRC:tests/%.c=%),$(eval $(call UNIT,$u)))
+
+# ---- the load generator: bench/ and the system tests drive it -------------------------------------
+$(B)/bench/load: $(B)/bench/load.o $(B)/bench/load_proof.o $(call lib,signaling authz base)
+	$(Q)$(CC) $(LDFLAGS) $^ -o $@ $(LDLIBS)
+$(B)/bench/count_allocs.so: bench/count_allocs.c
+	@mkdir -p $(@D)
+	$(Q)$(CC) -std=c17 -D_GNU_SOURCE -O2 -fPIC -shared $< -o $@
+load: $(B)/bench/load
+bench:
+	@bench/run
+.PHONY: load bench
+
+# ---- tests --------------------------------------------------------------------------------------
+check: $(UNITS)
+	@tools/run_units $(if $(ONLY),$(foreach t,$^,$(if $(findstring $(ONLY),$t),$t)),$^)
+
+asan:
+	@$(MAKE) --no-print-directory MODE=asan check
+tsan:
+	@$(MAKE) --no-print-directory MODE=tsan check
+cov:
+	@rm -rf build/cov-$(notdir $(CC))
+	@$(MAKE) --no-print-directory MODE=cov check
+	@gcovr -r . --exclude 'tests/.*' build/cov-$(notdir $(CC))
+
+setup:
+	@tools/setup $(SET)
+test:
+	@tools/setup test
+	@tests/run $(SUITE)
+soak:
+	@tools/setup test
+	@MINUTES=$(or $(MINUTES),10) tests/run soak
+demo:
+	@tools/setup run
+	@$(MAKE) --no-print-directory -j2 all
+	@KEEP=$(KEEP) tools/demo
+run:
+	@tools/setup run
+	@$(MAKE) --no-print-directory -j2 all
+	@tools/stack up
+
+lint:
+	@tools/lint
+
+format:
+	@clang-format -i $$(git ls-files '*.[ch]')
+
+# ---- fuzzing: clang only ----------------------------------------------------------------------------
+T ?= 20
+FUZZ_FLAGS := -std=c17 -g -O1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
+FUZZ_LIBSRC := $(filter-out $(MAINS),$(SRC_base) $(SRC_signaling) $(SRC_authz) $(SRC_routing) $(SRC_media) $(SRC_provisioning))
+build/fuzz/%.o: %.c
+	@mkdir -p $(@D)
+	$(Q)clang $(CPPFLAGS) $(FUZZ_FLAGS) -MMD -MP -c $< -o $@
+build/fuzz/libfuzzed.a: $(FUZZ_LIBSRC:%.c=build/fuzz/%.o)
+	@rm -f $@
+	$(Q)ar rcs $@ $^
+build/fuzz/bin/%: build/fuzz/tests/fuzz/%.o build/fuzz/libfuzzed.a
+	@mkdir -p $(@D)
+	$(Q)clang -fsanitize=fuzzer,address,undefined $^ -o $@ -Wl,--as-needed $(LDLIBS)
+fuzz-build: $(FUZZERS:tests/fuzz/%.c=build/fuzz/bin/%)
+fuzz: fuzz-build
+	@T=$(T) tools/fuzz
+
+clean:
+	@rm -rf build
+
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/headgate/prompts $(DESTDIR)$(PREFIX)/share/headgate/migrations $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/man/man8
+	install $(PROGRAMS:%=$(B)/bin/%) $(DESTDIR)$(PREFIX)/bin
+	install -m 644 provisioning/prompts/*.ulaw $(DESTDIR)$(PREFIX)/share/headgate/prompts
+	install -m 644 migrations/*.sql $(DESTDIR)$(PREFIX)/share/headgate/migrations
+	install -m 644 docs/man/*.1 $(DESTDIR)$(PREFIX)/share/man/man1
+	install -m 644 docs/man/*.8 $(DESTDIR)$(PREFIX)/share/man/man8
+
+-include $(shell find $(B) build/fuzz -name '*.d' 2>/dev/null)
