@@ -1,0 +1,154 @@
+/* Requests that the gate makes itself inside a call: BYE when it ends one, ACK and BYE for an
+ * answer that nobody waits for. */
+#include <stdio.h>
+#include <string.h>
+
+#include "gc/context.h"
+
+struct own_request {
+    const char *method;
+    const struct side *from, *to;
+    uint32_t cseq;
+    const char *reason; /* NULL: no Reason header */
+};
+
+/* The tags tell a dialog from others: a name that was too long to be kept may be any other. */
+static const char *name_of(const struct side *s)
+{
+    return s->uri[0] != 0 ? s->uri : "sip:anonymous@anonymous.invalid";
+}
+
+/* Who answers without a tag (RFC 2543) is asked without one. */
+static void add_name(struct sip_text *t, const char *header, const struct side *s)
+{
+    sip_text_add(t, "%s: <%s>%s%s\r\n", header, name_of(s), s->tag[0] != 0 ? ";tag=" : "", s->tag);
+}
+
+/* Of a request in the name of a side that used up to `last`. Nothing is above the highest number;
+ * a BYE that repeats it is still more than none. */
+static uint32_t cseq_after(uint32_t last)
+{
+    return last < INT32_MAX ? last + 1 : INT32_MAX;
+}
+
+static size_t write_request(struct worker *w, const struct call *c, const struct own_request *r,
+                            const struct sip_flow *flow, const char *branch)
+{
+    struct sip_text t = {.p = w->out, .max = sizeof w->out - SEAL_ROOM};
+    struct net_addr own = worker_address(w, flow);
+    struct target way;
+    char text[NET_TEXT_MAX];
+
+    route_towards(r->to, &way);
+    net_text(&own, text);
+    sip_text_add(&t, "%s %s SIP/2.0\r\nVia: SIP/2.0/%s %s;branch=%s;rport\r\nMax-Forwards: 70\r\n",
+                 r->method, way.uri[0] != 0 ? way.uri : name_of(r->to), sip_proto_name(flow->proto),
+                 text, branch);
+    if (way.route[0] != 0) {
+        sip_text_add(&t, "Route: %s\r\n", way.route);
+    }
+    add_name(&t, "From", r->from);
+    add_name(&t, "To", r->to);
+    sip_text_add(&t, "Call-ID: %s\r\nCSeq: %u %s\r\n", c->call_id, r->cseq, r->method);
+    if (r->reason != NULL) {
+        sip_text_add(&t, "Reason: Q.850;cause=31;text=\"%s\"\r\n", r->reason);
+    }
+    sip_text_add(&t, "Content-Length: 0\r\n\r\n");
+    return t.bad ? 0 : t.n;
+}
+
+/* Over the side's own way, else over that of its registration. */
+static enum err send_own(struct call *c, const struct own_request *r, struct leg *leg)
+{
+    struct worker *w = c->w;
+    struct target t = {.who = r->to->who, .flow = r->to->flow};
+    size_t n = write_request(w, c, r, &t.flow, leg->branch);
+    enum err e = n > 0 ? seal(w, &t.who, w->out, sizeof w->out, &n) : FAIL(E_RANGE);
+
+    if (e == E_NOTFOUND && is_bti(&t.who) && target_of_bti(w, &r->to->who, &t)) {
+        n = write_request(w, c, r, &t.flow, leg->branch);
+        e = n > 0 ? seal(w, &t.who, w->out, sizeof w->out, &n) : FAIL(E_RANGE);
+        leg->who = t.who;
+    }
+    if (e != E_OK) {
+        leg_abandon(leg);
+        return e;
+    }
+    call_trace_out(c, &t.flow, &t.who, view_from(w->out, n), "made here");
+    if (strcmp(r->method, "ACK") == 0) {
+        leg_abandon(leg);
+        return worker_send(w, &t.flow, view_from(w->out, n));
+    }
+    meter(w, METER_GATE_BYES);
+    return leg_send(leg, &t.flow, view_from(w->out, n));
+}
+
+static void request_of_ours(struct call *c, const struct own_request *r)
+{
+    struct leg *leg = leg_new(c->w, LEG_BYE, &r->to->who, NULL);
+    enum err e = leg != NULL ? send_own(c, r, leg) : FAIL(E_NOMEM);
+
+    if (e != E_OK) {
+        LOG(LV_WARN, "call.own_request_failed", KV("call", (const char *)c->id),
+            KV("method", r->method), KV_ERR(e));
+    }
+}
+
+/* Text of a quoted string: what would end it is left out. */
+static void clean_reason(char dst[128], const char *reason)
+{
+    size_t n = 0;
+
+    for (; reason != NULL && *reason != 0 && n < 127; reason++) {
+        if (*reason >= ' ' && *reason < 0x7f && *reason != '"' && *reason != '\\') {
+            dst[n++] = *reason;
+        }
+    }
+    dst[n] = 0;
+}
+
+void call_terminate(struct call *c, const char *end_by, const char *reason)
+{
+    char text[128];
+
+    if (!c->is_live) {
+        return;
+    }
+    if (c->is_usage) {
+        call_end(c, 0, end_by);
+        return;
+    }
+    call_hold(c);
+    clean_reason(text, reason);
+    c->end_by = end_by;
+    if (!c->is_answered && c->setup != NULL) {
+        ctx_cancel(c->setup, 480);
+    }
+    for (struct hlink *p = c->dialogs; c->is_answered && p != NULL; p = p->next) {
+        const struct dialog *d = HLIST_OF(p, struct dialog, in_call);
+        if (d->is_confirmed) {
+            request_of_ours(c, &(struct own_request){"BYE", &d->callee, &c->caller,
+                                                     cseq_after(d->callee.cseq), text});
+            request_of_ours(c, &(struct own_request){"BYE", &c->caller, &d->callee,
+                                                     cseq_after(c->caller.cseq), text});
+        }
+    }
+    call_end(c, c->is_answered ? 200 : 480, end_by);
+    call_release(c);
+}
+
+void call_drop_answer(struct call *c, const struct leg *leg, const struct sip_msg *m,
+                      const char *reason)
+{
+    struct side callee = {.cseq = 0};
+
+    if (call_fill_callee(&callee, c, m, leg) != E_OK) {
+        return; /* the next copy of the 2xx may find memory */
+    }
+    request_of_ours(c, &(struct own_request){"ACK", &c->caller, &callee, m->cseq, NULL});
+    if (!leg->is_final) { /* once; a further copy of the 2xx gets its ACK only */
+        request_of_ours(
+            c, &(struct own_request){"BYE", &c->caller, &callee, cseq_after(m->cseq), reason});
+    }
+    side_fini(&callee);
+}

@@ -1,0 +1,415 @@
+/* A new INVITE: what was dialled, who may dial it, as whom, and where it goes. */
+#include <stdio.h>
+#include <string.h>
+
+#include "gc/setup.h"
+
+static struct view retry_after(void)
+{
+    return VIEW("Retry-After: 5\r\n");
+}
+
+/* ---- targets -----------------------------------------------------------------------------------
+ */
+struct target target_of_binding(const struct binding *b)
+{
+    struct target t = {.q = b->q,
+                       .who = {.kind = PARTY_BTI, .line = b->line_id, .ip = b->remote},
+                       .flow = {.proto = (enum sip_proto)b->proto,
+                                .remote = b->remote,
+                                .local = b->local,
+                                .worker = b->worker,
+                                .conn = b->conn,
+                                .has_kid = b->has_kid}};
+
+    memcpy(t.who.kid, b->kid, sizeof t.who.kid);
+    memcpy(t.who.bti, b->bti_id, sizeof t.who.bti);
+    if (b->is_phone) {
+        t.who.kind = PARTY_PHONE;
+        t.who.credential = b->credential;
+        t.who.algorithm = b->algorithm;
+        t.who.way = way_of(&t.flow);
+        memcpy(t.who.username, b->username, sizeof t.who.username);
+    }
+    memcpy(t.flow.kid, b->kid, sizeof t.flow.kid);
+    memcpy(t.uri, b->contact, sizeof t.uri);
+    return t;
+}
+
+static unsigned bindings_here(struct worker *w, uint64_t line_id,
+                              struct binding out[LOCATION_MAX_CONTACTS])
+{
+    size_t n = location_find(w->ws->cfg.location, line_id, loop_now_ms(w->loop), out,
+                             LOCATION_MAX_CONTACTS);
+    unsigned kept = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        if (out[i].via_node.family == 0) { /* another node's connection cannot be used from here */
+            out[kept++] = out[i];
+        }
+    }
+    return kept;
+}
+
+unsigned targets_of_line(struct worker *w, uint64_t line_id, struct target *out, unsigned max)
+{
+    struct binding b[LOCATION_MAX_CONTACTS];
+    unsigned n = bindings_here(w, line_id, b);
+
+    n = n < max ? n : max;
+    for (unsigned i = 0; i < n; i++) { /* what is preferred first; among equals the newest */
+        struct target t = target_of_binding(&b[i]);
+        unsigned at = i;
+        for (; at > 0 && out[at - 1].q < t.q; at--) {
+            out[at] = out[at - 1];
+        }
+        out[at] = t;
+    }
+    return n;
+}
+
+bool target_of_bti(struct worker *w, const struct party *bti, struct target *out)
+{
+    struct binding b[LOCATION_MAX_CONTACTS];
+    unsigned n = is_bti(bti) ? bindings_here(w, bti->line, b) : 0;
+
+    for (unsigned i = 0; i < n; i++) { /* newest first */
+        if (!b[i].is_phone && memcmp(b[i].bti_id, bti->bti, sizeof b[i].bti_id) == 0) {
+            *out = target_of_binding(&b[i]);
+            return true;
+        }
+    }
+    return false;
+}
+
+/* ---- identity ----------------------------------------------------------------------------------
+ */
+/* From without a claim (RFC 3323) together with a wish for privacy: honest about saying nothing. */
+static bool is_anonymous(const struct sip_msg *m, const struct sip_uri *from)
+{
+    return view_eq_nocase(from->host, VIEW("anonymous.invalid")) &&
+           sip_header(m, SIP_H_PRIVACY, 0) != NULL;
+}
+
+static void quote_display(char *dst, size_t dst_bytes, struct view display)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < display.n && n + 3 < dst_bytes; i++) {
+        char c = display.p[i];
+        if ((unsigned char)c < ' ' || c == 0x7f) {
+            continue;
+        }
+        if (c == '"' || c == '\\') {
+            dst[n++] = '\\';
+        }
+        dst[n++] = c;
+    }
+    dst[n] = 0;
+}
+
+enum err identity_of(struct worker *w, const struct inbound *in, const struct line *line,
+                     char number[DIAL_E164_MAX], char asserted[ASSERTED_MAX])
+{
+    const struct snapshot *snap = worker_snapshot(w);
+    struct view verified = line->number;
+    struct sip_name_addr from;
+    struct dialled d;
+    char display[140];
+
+    if (sip_name_addr_parse(sip_header_value(in->m, SIP_H_FROM), &from) != E_OK) {
+        return FAIL(E_DENIED);
+    }
+    if (!is_anonymous(in->m, &from.uri)) {
+        d = dialled_of(w, from.uri_text);
+        if (d.class != DIAL_SUBSCRIBER ||
+            (from.uri.scheme != SIP_SCHEME_TEL && !worker_is_us(w, &from.uri)) ||
+            !snapshot_owns_number(snap, line->line_id, view_of(d.e164))) {
+            return FAIL(E_DENIED);
+        }
+        verified = view_of(d.e164);
+    }
+    IGNORE(view_to_cstr(verified, number, DIAL_E164_MAX), "E.164 fits by its own limit");
+    quote_display(display, sizeof display, line->display);
+    snprintf(asserted, ASSERTED_MAX, "%s%s%s<sip:%.*s@%.80s>", display[0] != 0 ? "\"" : "", display,
+             display[0] != 0 ? "\" " : "", (int)verified.n, verified.p, w->set->domain);
+    return E_OK;
+}
+
+/* ---- may it? -----------------------------------------------------------------------------------
+ */
+static void refuse(struct worker *w, const struct setup *s, enum meter why, unsigned status,
+                   const char *reason)
+{
+    const char *cause = why == METER_REFUSED_LIMIT        ? "limit"
+                        : why == METER_REFUSED_DRAINING   ? "draining"
+                        : why == METER_REFUSED_BARRED     ? "barred"
+                        : why == METER_REFUSED_IDENTITY   ? "identity"
+                        : why == METER_REFUSED_UNPROVEN   ? "unproven_limit"
+                        : why == METER_REFUSED_MEDIA_KEYS ? "media_keys"
+                                                          : "route";
+
+    meter(w, why);
+    LOG(LV_INFO, "call.refused", KV("reason", cause), KV("status", status),
+        KV("line", s->in->proof.who.line), KV("call_id", s->in->m->call_id));
+    answer(w, s->in, status, reason, status == 503 ? retry_after() : VIEW(""));
+}
+
+static bool is_loaded(const struct worker *w)
+{
+    const struct gc_settings *set = w->set;
+
+    return w->n_calls >= set->max_calls || sip_txn_count(w->txns) >= set->max_transactions;
+}
+
+static bool may_provision(struct worker *w, const struct setup *s)
+{
+    if (s->in->proof.class == PROOF_UNKNOWN &&
+        !limits_take(w->ws->limits, LIMIT_UNPROVEN, &s->in->flow.remote, loop_now_ms(w->loop))) {
+        refuse(w, s, METER_REFUSED_UNPROVEN, 503, NULL);
+        return false;
+    }
+    return true;
+}
+
+/* RFC 7090: somebody at the PSAP calls back. Only those who get emergency calls can say so. */
+static bool is_psap(const struct setup *s)
+{
+    uint64_t trunk = s->in->proof.who.trunk;
+    size_t n = s->snap != NULL ? snapshot_all_routes(s->snap) : 0;
+
+    if (s->in->proof.class != PROOF_TRUSTED || s->in->proof.who.kind != PARTY_GATEWAY) {
+        return false;
+    }
+    for (size_t i = 0; trunk != 0 && i < n; i++) {
+        const struct route *r = snapshot_route_at(s->snap, i);
+        if (r->kind == ROUTE_EMERGENCY && r->trunk_id == trunk) {
+            return true;
+        }
+    }
+    return trunk == 0;
+}
+
+static bool is_call_back(const struct setup *s)
+{
+    for (unsigned i = 0; i < s->in->m->n_headers; i++) {
+        const struct sip_hdr *h = &s->in->m->h[i];
+        if (view_eq_nocase(h->name, VIEW("Priority"))) {
+            return view_eq_nocase(view_trim(h->value), VIEW("psap-callback")) && is_psap(s);
+        }
+    }
+    return false;
+}
+
+/* A gateway's call: the provisioning server answers calls, it makes none. */
+static bool may_peer_call(struct worker *w, const struct setup *s)
+{
+    const struct trunk *from = trunk_row(w, s->in->proof.who.trunk);
+
+    if (s->in->proof.who.kind == PARTY_PS) {
+        refuse(w, s, METER_REFUSED_IDENTITY, 403, NULL);
+        return false;
+    }
+    if (from != NULL && from->disabled && !s->is_call_back) {
+        refuse(w, s, METER_REFUSED_ROUTE, 503, NULL);
+        return false;
+    }
+    return true;
+}
+
+static bool may_call(struct worker *w, struct setup *s)
+{
+    char number[DIAL_E164_MAX] = "";
+
+    if (s->in->proof.class == PROOF_UNKNOWN) {
+        challenge(w, s->in);
+        return false;
+    }
+    if (s->in->proof.class == PROOF_TRUSTED) {
+        return may_peer_call(w, s);
+    }
+    if (s->snap == NULL) { /* nothing is known yet of anybody */
+        refuse(w, s, METER_REFUSED_ROUTE, 503, NULL);
+        return false;
+    }
+    if (s->line == NULL || s->line->barred) {
+        refuse(w, s, METER_REFUSED_BARRED, 403, NULL);
+        return false;
+    }
+    if (identity_of(w, s->in, s->line, number, s->asserted) != E_OK) {
+        refuse(w, s, METER_REFUSED_IDENTITY, 403, "From is not a number of this line");
+        return false;
+    }
+    memcpy(s->caller, number, sizeof number);
+    return true;
+}
+
+/* What does not fit is not remembered, and a dialog without names could not be guarded. */
+static bool has_usable_names(const struct sip_msg *m)
+{
+    struct sip_name_addr from, to;
+
+    return sip_name_addr_parse(sip_header_value(m, SIP_H_FROM), &from) == E_OK &&
+           sip_name_addr_parse(sip_header_value(m, SIP_H_TO), &to) == E_OK &&
+           from.uri_text.n < LOCATION_URI_MAX && to.uri_text.n < LOCATION_URI_MAX;
+}
+
+static bool is_allowed(struct worker *w, struct setup *s)
+{
+    if (s->dialled.class == DIAL_EMERGENCY) {
+        return true;
+    }
+    if (s->dialled.class != DIAL_PROVISIONING && !may_call(w, s)) {
+        return false;
+    }
+    if (!has_usable_names(s->in->m)) {
+        refuse(w, s, METER_REFUSED_IDENTITY, 400, "From or To cannot be used");
+        return false;
+    }
+    if (s->is_call_back) {
+        return true;
+    }
+    if (atomic_load_explicit(&w->ws->draining, memory_order_relaxed)) {
+        refuse(w, s, METER_REFUSED_DRAINING, 503, NULL);
+        return false;
+    }
+    if (is_loaded(w)) {
+        refuse(w, s, METER_REFUSED_LIMIT, 503, NULL);
+        return false;
+    }
+    return s->dialled.class != DIAL_PROVISIONING || may_provision(w, s);
+}
+
+/* ---- the whole ---------------------------------------------------------------------------------
+ */
+static void understand(struct worker *w, const struct inbound *in, struct setup *s)
+{
+    struct sip_uri uri;
+    char digits[SIP_MAX_URI + 8] = {0}, source[NET_TEXT_MAX], ignored[DIAL_E164_MAX];
+
+    *s = (struct setup){.in = in, .snap = worker_snapshot(w), .dialled = dialled_of(w, in->m->uri)};
+    if (sip_uri_parse(in->m->uri, &uri) == E_OK &&
+        sip_uri_digits(&uri, digits, sizeof digits) == E_OK) {
+        digits[sizeof s->called - 1] = 0;
+        memcpy(s->called, digits, sizeof s->called);
+    }
+    s->is_call_back = is_call_back(s);
+    net_ip_text(&in->flow.remote, source);
+    snprintf(s->caller, sizeof s->caller, "%s%.50s",
+             in->proof.class == PROOF_TRUSTED ? "peer " : "unproven ", source);
+    if (in->proof.class != PROOF_PROVEN || s->snap == NULL) {
+        return;
+    }
+    s->line = snapshot_line(s->snap, in->proof.who.line);
+    if (s->line != NULL) {
+        snprintf(s->caller, sizeof s->caller, "%.*s", (int)s->line->number.n, s->line->number.p);
+        if (s->dialled.class ==
+            DIAL_EMERGENCY) { /* a wrong From costs the assertion, not the call */
+            IGNORE(identity_of(w, in, s->line, ignored, s->asserted), "then the line's own number");
+            if (s->asserted[0] == 0) {
+                snprintf(s->asserted, sizeof s->asserted, "<sip:%.*s@%.80s>",
+                         (int)s->line->number.n, s->line->number.p, w->set->domain);
+            }
+        }
+    }
+}
+
+static const char *class_name(enum route_outcome outcome)
+{
+    return outcome == ROUTED_LINE || outcome == ROUTED_TARGETS ? "subscriber"
+                                                               : route_outcome_name(outcome);
+}
+
+static void count_class(struct worker *w, enum dial_class class)
+{
+    meter(w, class == DIAL_EMERGENCY      ? METER_CALLS_EMERGENCY
+             : class == DIAL_PROVISIONING ? METER_CALLS_PROVISIONING
+                                          : METER_CALLS_SUBSCRIBER);
+}
+
+static void send_it(struct worker *w, const struct setup *s, const struct route_decision *d,
+                    struct ctx *c)
+{
+    struct way y;
+    char note[TRACE_TEXT_MAX];
+
+    way_find(w, s, d, c, &y);
+    snprintf(note, sizeof note, "class=%s line=%llu route=%.40s contacts=%u", class_name(y.outcome),
+             (unsigned long long)s->in->proof.who.line, y.route[0] != 0 ? y.route : "none", y.n);
+    call_route(c->call, y.route, y.callee_line, note);
+    call_trace_in(c->call, s->in, note);
+    ctx_trying(c, s->in->m);
+    c->n_targets = y.n;
+    memcpy(c->asserted, s->asserted, sizeof c->asserted);
+    if (y.n > 0) {
+        count_class(w, s->dialled.class);
+        ctx_run(c, s->in->m);
+        return;
+    }
+    meter(w, y.status == 488 ? METER_REFUSED_MEDIA_KEYS : METER_REFUSED_ROUTE);
+    if (c->is_provisioning) {
+        meter(w, METER_NO_PS);
+        LOG(LV_ERROR, "ps.none_healthy", KV("call_id", s->in->m->call_id));
+    }
+    ctx_refuse(c, y.status, y.reason, y.status == 503 ? retry_after() : VIEW(""));
+}
+
+static enum err take_line(struct worker *w, const struct setup *s, struct call *call)
+{
+    enum err e = E_OK;
+
+    if (s->line == NULL || s->dialled.class == DIAL_EMERGENCY) {
+        return E_OK;
+    }
+    e = limits_line_take(w->ws->limits, s->line->line_id);
+    call->has_line = e == E_OK;
+    call->line = s->line->line_id;
+    return e;
+}
+
+static void refuse_begun(struct worker *w, const struct setup *s, struct call *call, bool is_line)
+{
+    unsigned status = is_line ? 403 : 503;
+
+    refuse(w, s, METER_REFUSED_LIMIT, status, is_line ? "Too many calls of this line" : NULL);
+    call_end(call, status, "gate");
+}
+
+void setup_in(struct worker *w, const struct inbound *in)
+{
+    struct setup s;
+    struct call *call = NULL;
+    struct ctx *c = NULL;
+    struct call_start start = {.in = in};
+    struct route_decision decision;
+    enum err e = E_OK;
+
+    understand(w, in, &s);
+    if (!is_allowed(w, &s)) {
+        return;
+    }
+    way_decide(w, &s, &decision);
+    start.dialled = s.dialled;
+    start.called = view_of(s.called);
+    start.caller = s.caller;
+    start.caller_line = s.line != NULL ? s.line->line_id : 0;
+    start.is_emergency = s.dialled.class == DIAL_EMERGENCY;
+    if (call_begin(w, &start, &call) != E_OK) {
+        refuse(w, &s, METER_REFUSED_LIMIT, 503, NULL);
+        return;
+    }
+    e = take_line(w, &s, call);
+    if (e != E_OK) {
+        refuse_begun(w, &s, call, e == E_FULL);
+        return;
+    }
+    if (trunk_admit(call, start.is_emergency || s.is_call_back) != E_OK) {
+        refuse_begun(w, &s, call, false);
+        return;
+    }
+    if (ctx_new(w, in, CTX_SETUP, call, &c) != E_OK) {
+        refuse_begun(w, &s, call, false);
+        return;
+    }
+    send_it(w, &s, &decision, c);
+}

@@ -1,0 +1,35 @@
+/* gc/setup.h - between setup.c (what is asked, by whom, whether it may) and way.c (where it goes).
+ */
+#ifndef GC_SETUP_H
+#define GC_SETUP_H
+
+#include "gc/context.h"
+#include "routing/route.h"
+
+struct setup { /* one INVITE, as far as it is understood */
+    const struct inbound *in;
+    const struct snapshot *snap; /* NULL: nothing known */
+    struct dialled dialled;    /* by the built-in plan alone; after way_decide() what it came to */
+    char called[CDR_TEXT_MAX]; /* as dialled */
+    const struct line *line;   /* of a proven caller; NULL */
+    char caller[CDR_TEXT_MAX];
+    char asserted[ASSERTED_MAX];
+    bool is_call_back; /* by a PSAP that we know */
+};
+
+struct way {
+    enum route_outcome outcome;
+    unsigned n;      /* targets */
+    unsigned status; /* when there is none */
+    const char *reason;
+    char route[CDR_TEXT_MAX];
+    uint64_t callee_line;
+};
+
+/* The dial rules' and routes' word on it; sets s->dialled. Pure but for the draw among routes. */
+void way_decide(struct worker *w, struct setup *s, struct route_decision *out);
+/* Targets for the context: addresses of trunks, contacts of the line, provisioning servers. */
+void way_find(struct worker *w, const struct setup *s, const struct route_decision *d,
+              struct ctx *c, struct way *out);
+
+#endif
