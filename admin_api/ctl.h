@@ -1,0 +1,118 @@
+/* admin_api/ctl.h - headgatectl: what its commands share.
+ *
+ * A command is a row of a table: words, arguments, one line of help, a function. It gets what is
+ * left of the command line and returns a process exit code (sysexits: 0, 1 = refused, 64 usage, 69
+ * cannot reach, 70 ours, 78 configuration). Errors go to stderr in words, never with a secret. One
+ * thread. */
+#ifndef ADMIN_API_CTL_H
+#define ADMIN_API_CTL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/pg.h"
+
+enum { CTL_OK = 0, CTL_REFUSED = 1, CTL_USAGE = 64, CTL_UNREACHABLE = 69, CTL_BROKEN = 70 };
+
+struct ctl {
+    const char *conninfo;       /* database, as hg_admin (migrate: as the owner) */
+    const char *control;        /* headgate's control socket */
+    const char *work_order_key; /* 32-octet file shared with headgate-prov */
+    const char *migrations;     /* folder */
+    bool json;
+    struct pg_sync *db; /* opened by ctl_db() on first use */
+};
+
+struct ctl_sealed {
+    size_t n;
+    uint8_t b[256];
+    char realm[256];
+};
+
+struct ctl_args { /* what follows the command's words */
+    int n;
+    char **v;
+};
+
+/* "--name VALUE" anywhere in the arguments: removes and returns it; NULL when absent. */
+const char *ctl_option(struct ctl_args *a, const char *name);
+bool ctl_flag(struct ctl_args *a, const char *name);
+int ctl_fail(int code, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* Connects on first use; prints why not and returns NULL. */
+struct pg_sync *ctl_db(struct ctl *c);
+/* One statement; prints the server's words on failure. out may be NULL; else free with
+ * pg_result_free(). */
+int ctl_query(struct ctl *c, const char *sql, const struct pg_param *p, size_t n,
+              struct pg_result **out);
+int ctl_id(const char *text, const char *what, char out[24]); /* decimal id, bounded */
+
+/* A trunk's password sealed by the running gate controller. */
+struct secret;
+int ctl_seal_trunk(struct ctl *c, struct view trunk, struct view user,
+                   const struct secret *password, uint8_t *sealed, size_t max, size_t *out_n);
+
+/* Rows of texts, shown as an aligned table or as a JSON array of objects keyed by column. */
+#define CTL_COLUMNS_MAX 12
+int ctl_show(const struct ctl *c, const struct pg_result *r, const char *const *columns);
+/* One object: key/value pairs, NULL-terminated list of alternating texts. */
+void ctl_say(const struct ctl *c, const char *const *pairs);
+
+/* HA1 of a phone, sealed by the running gate controller; its words on failure. */
+int ctl_seal_credential(struct ctl *c, const char *username, const char *algorithm,
+                        const char *password, struct ctl_sealed *out);
+
+int ctl_migrate(struct ctl *c, struct ctl_args *a);
+int ctl_migrate_status(struct ctl *c, struct ctl_args *a);
+int ctl_pki_init(struct ctl *c, struct ctl_args *a);
+int ctl_pki_ps(struct ctl *c, struct ctl_args *a);
+int ctl_pki_gc(struct ctl *c, struct ctl_args *a);
+int ctl_key_new(struct ctl *c, struct ctl_args *a);
+int ctl_account_add(struct ctl *c, struct ctl_args *a);
+int ctl_account_list(struct ctl *c, struct ctl_args *a);
+int ctl_account_bar(struct ctl *c, struct ctl_args *a);
+int ctl_account_unbar(struct ctl *c, struct ctl_args *a);
+int ctl_line_add(struct ctl *c, struct ctl_args *a);
+int ctl_line_list(struct ctl *c, struct ctl_args *a);
+int ctl_line_bar(struct ctl *c, struct ctl_args *a);
+int ctl_line_unbar(struct ctl *c, struct ctl_args *a);
+int ctl_number_add(struct ctl *c, struct ctl_args *a);
+int ctl_number_remove(struct ctl *c, struct ctl_args *a);
+int ctl_route_add(struct ctl *c, struct ctl_args *a);
+int ctl_route_list(struct ctl *c, struct ctl_args *a);
+int ctl_route_remove(struct ctl *c, struct ctl_args *a);
+int ctl_route_set(struct ctl *c, struct ctl_args *a);
+int ctl_route_test(struct ctl *c, struct ctl_args *a);
+int ctl_rule_add(struct ctl *c, struct ctl_args *a);
+int ctl_rule_list(struct ctl *c, struct ctl_args *a);
+int ctl_rule_set(struct ctl *c, struct ctl_args *a);
+int ctl_rule_remove(struct ctl *c, struct ctl_args *a);
+int ctl_trunk_add(struct ctl *c, struct ctl_args *a);
+int ctl_trunk_list(struct ctl *c, struct ctl_args *a);
+int ctl_trunk_show(struct ctl *c, struct ctl_args *a);
+int ctl_trunk_set(struct ctl *c, struct ctl_args *a);
+int ctl_trunk_disable(struct ctl *c, struct ctl_args *a);
+int ctl_trunk_enable(struct ctl *c, struct ctl_args *a);
+int ctl_trunk_remove(struct ctl *c, struct ctl_args *a);
+int ctl_trunk_status(struct ctl *c, struct ctl_args *a);
+int ctl_bti_list(struct ctl *c, struct ctl_args *a);
+int ctl_bti_revoke(struct ctl *c, struct ctl_args *a);
+int ctl_order_new(struct ctl *c, struct ctl_args *a);
+int ctl_order_list(struct ctl *c, struct ctl_args *a);
+int ctl_order_cancel(struct ctl *c, struct ctl_args *a);
+int ctl_credential_add(struct ctl *c, struct ctl_args *a);
+int ctl_credential_list(struct ctl *c, struct ctl_args *a);
+int ctl_credential_disable(struct ctl *c, struct ctl_args *a);
+int ctl_credential_enable(struct ctl *c, struct ctl_args *a);
+int ctl_credential_remove(struct ctl *c, struct ctl_args *a);
+int ctl_cdr_list(struct ctl *c, struct ctl_args *a);
+int ctl_status(struct ctl *c, struct ctl_args *a);
+int ctl_calls(struct ctl *c, struct ctl_args *a);
+int ctl_call_show(struct ctl *c, struct ctl_args *a);
+int ctl_call_end(struct ctl *c, struct ctl_args *a);
+int ctl_registrations(struct ctl *c, struct ctl_args *a);
+int ctl_sessions(struct ctl *c, struct ctl_args *a);
+int ctl_ps(struct ctl *c, struct ctl_args *a);
+
+#endif

@@ -1,0 +1,96 @@
+#include "admin_api/ctl_opts.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+static const char *take(struct opts *o, const char *name)
+{
+    const char *v = o->rc == CTL_OK ? ctl_option(o->a, name) : NULL;
+
+    o->taken += v != NULL;
+    return v;
+}
+
+void opt_text(struct opts *o, const char *name, struct view *to)
+{
+    const char *v = take(o, name);
+
+    if (v != NULL) {
+        *to = view_of(v);
+    }
+}
+
+void opt_number(struct opts *o, const char *name, uint32_t max, uint32_t *to)
+{
+    const char *v = take(o, name);
+    uint64_t n = 0;
+
+    if (v == NULL) {
+        return;
+    }
+    if (view_to_u64(view_of(v), max, &n) != E_OK) {
+        o->rc =
+            ctl_fail(CTL_USAGE, "%s takes a number of 0 to %" PRIu32 ", not '%s'", name, max, v);
+        return;
+    }
+    *to = (uint32_t)n;
+}
+
+void opt_choice(struct opts *o, const char *name, const char *const *words, unsigned *to)
+{
+    const char *v = take(o, name);
+    char all[160] = "";
+
+    if (v == NULL) {
+        return;
+    }
+    for (unsigned i = 0; words[i] != NULL; i++) {
+        size_t n = strlen(all);
+        if (strcmp(v, words[i]) == 0) {
+            *to = i;
+            return;
+        }
+        (void)snprintf(all + n, sizeof all - n, "%s%s", i > 0 ? ", " : "", words[i]);
+    }
+    o->rc = ctl_fail(CTL_USAGE, "%s takes one of %s, not '%s'", name, all, v);
+}
+
+void opt_yes(struct opts *o, const char *name, bool *to)
+{
+    unsigned is = *to;
+
+    opt_choice(o, name, (const char *const[]){"no", "yes", NULL}, &is);
+    *to = is != 0;
+}
+
+void opt_end(struct opts *o, int n, const char *usage)
+{
+    for (int i = 0; o->rc == CTL_OK && i < o->a->n; i++) {
+        if (strncmp(o->a->v[i], "--", 2) == 0) {
+            o->rc = ctl_fail(CTL_USAGE,
+                             "no option '%s' here, or it lacks its value; usage: "
+                             "headgatectl %s",
+                             o->a->v[i], usage);
+        }
+    }
+    if (o->rc == CTL_OK && o->a->n != n) {
+        o->rc = ctl_fail(CTL_USAGE, "usage: headgatectl %s", usage);
+    }
+}
+
+struct pg_param opt_uint_param(uint64_t v, char text[OPT_TEXT_MAX])
+{
+    (void)snprintf(text, OPT_TEXT_MAX, "%" PRIu64, v);
+    return PG_TEXT(view_of(text));
+}
+
+struct pg_param opt_bool_param(bool v)
+{
+    return PG_TEXT(v ? VIEW("true") : VIEW("false"));
+}
+
+struct pg_param opt_text_param(struct view v)
+{
+    return PG_TEXT(v.p != NULL ? v : VIEW(""));
+}

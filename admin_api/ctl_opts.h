@@ -1,0 +1,28 @@
+/* admin_api/ctl_opts.h - options of commands that write a row with many columns. Each function
+ * takes "--name VALUE" out of the arguments when it is there, checks it, and leaves *to as it was
+ * otherwise; the first complaint is printed and stays in rc. One thread. */
+#ifndef ADMIN_API_CTL_OPTS_H
+#define ADMIN_API_CTL_OPTS_H
+
+#include "admin_api/ctl.h"
+
+struct opts {
+    struct ctl_args *a;
+    int rc;
+    unsigned taken; /* how many there were */
+};
+
+void opt_text(struct opts *o, const char *name, struct view *to);
+void opt_number(struct opts *o, const char *name, uint32_t max, uint32_t *to);
+void opt_yes(struct opts *o, const char *name, bool *to); /* yes or no */
+/* words: NULL-terminated; *to gets the index. */
+void opt_choice(struct opts *o, const char *name, const char *const *words, unsigned *to);
+/* After all others: exactly n arguments are left, and none looks like an option. */
+void opt_end(struct opts *o, int n, const char *usage);
+
+#define OPT_TEXT_MAX 24
+struct pg_param opt_uint_param(uint64_t v, char text[OPT_TEXT_MAX]); /* text must live on */
+struct pg_param opt_bool_param(bool v);
+struct pg_param opt_text_param(struct view v); /* never NULL */
+
+#endif
