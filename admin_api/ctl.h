@@ -20,7 +20,7 @@ struct ctl {
     const char *control;        /* headgate's control socket */
     const char *work_order_key; /* 32-octet file shared with headgate-prov */
     const char *migrations;     /* folder */
-    bool json;
+    bool json, wait;
     struct pg_sync *db; /* opened by ctl_db() on first use */
 };
 
@@ -47,6 +47,9 @@ struct pg_sync *ctl_db(struct ctl *c);
 int ctl_query(struct ctl *c, const char *sql, const struct pg_param *p, size_t n,
               struct pg_result **out);
 int ctl_id(const char *text, const char *what, char out[24]); /* decimal id, bounded */
+
+/* Waits until the running gate controller goes by everything that the database has by now. */
+int ctl_in_force(struct ctl *c);
 
 /* A trunk's password sealed by the running gate controller. */
 struct secret;

@@ -18,6 +18,8 @@
 #define ANSWER_MAX_BYTES (16u * 1024 * 1024)
 #define ANSWER_WAIT_S    5
 
+enum { IN_FORCE_WAIT_MS = 10000, IN_FORCE_PAUSE_MS = 20 };
+
 static int dial(const struct ctl *c)
 {
     struct sockaddr_un sa = {.sun_family = AF_UNIX};
@@ -198,6 +200,41 @@ int ctl_status(struct ctl *c, struct ctl_args *a)
     }
     json_decref(answer);
     return rc;
+}
+
+/* What was committed before this moment ends below this number. */
+static int committed_below(struct ctl *c, json_int_t *out)
+{
+    struct pg_result *r = NULL;
+    int rc = ctl_query(c, "SELECT pg_snapshot_xmax(pg_current_snapshot())::text", NULL, 0, &r);
+
+    if (rc == CTL_OK) {
+        *out = (json_int_t)pg_u64(r, 0, 0);
+    }
+    pg_result_free(r);
+    return rc;
+}
+
+int ctl_in_force(struct ctl *c)
+{
+    const struct timespec pause = {.tv_nsec = IN_FORCE_PAUSE_MS * 1000000L};
+    json_int_t want = 0;
+    int rc = committed_below(c, &want);
+
+    for (int waited = 0; rc == CTL_OK && waited < IN_FORCE_WAIT_MS; waited += IN_FORCE_PAUSE_MS) {
+        json_t *answer = ask(c, json_pack("{s:s}", "op", "changes"), &rc);
+        bool there = json_integer_value(json_object_get(answer, "change_seq")) >= want;
+        json_decref(answer);
+        if (rc != CTL_OK || there) {
+            return rc;
+        }
+        nanosleep(&pause, NULL);
+    }
+    return rc != CTL_OK ? rc
+                        : ctl_fail(CTL_UNREACHABLE,
+                                   "written, but the gate controller has not taken it over "
+                                   "within %d s; it does so by itself",
+                                   IN_FORCE_WAIT_MS / 1000);
 }
 
 int ctl_calls(struct ctl *c, struct ctl_args *a)

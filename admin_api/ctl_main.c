@@ -111,13 +111,14 @@ static const struct conf_field fields[] = {
 
 static void usage(FILE *to)
 {
-    fprintf(to,
-            "usage: headgatectl [--config FILE] [-o table|json | --json] COMMAND [ARGUMENTS]\n\n");
+    fprintf(to, "usage: headgatectl [--config FILE] [-o table|json | --json] [--wait] COMMAND "
+                "[ARGUMENTS]\n\n");
     for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
         fprintf(to, "  %s%s%s\n      %s\n", commands[i].words, commands[i].args[0] != 0 ? " " : "",
                 commands[i].args, commands[i].help);
     }
     fprintf(to,
+            "\n--wait returns when the running gate controller goes by what the command wrote.\n"
             "\nexamples:\n"
             "  headgatectl line add 1 +12125550101 --name 'A. Subscriber'\n"
             "  headgatectl workorder new 1\n"
@@ -188,7 +189,9 @@ static int run(struct ctl *c, int argc, char **argv)
         printf("usage: headgatectl %s %s\n  %s\n", cmd->words, cmd->args, cmd->help);
         return CTL_OK;
     }
-    return cmd->run(c, &a);
+    int rc = cmd->run(c, &a);
+
+    return rc == CTL_OK && c->wait ? ctl_in_force(c) : rc;
 }
 
 static int take_globals(struct ctl_args *a, struct ctl *c, const char **out_config)
@@ -210,6 +213,7 @@ static int take_globals(struct ctl_args *a, struct ctl *c, const char **out_conf
     }
     c->json = format != NULL && strcmp(format, "json") == 0;
     c->json = ctl_flag(a, "--json") || c->json;
+    c->wait = ctl_flag(a, "--wait");
     return CTL_OK;
 }
 

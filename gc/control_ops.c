@@ -172,6 +172,17 @@ static void op_status(struct control_ask *a, json_t *answer)
     control_put(answer, "cdr_lost", count(h.cdr_lost));
 }
 
+/* How far this node has followed the database. Asking makes it look. */
+static void op_changes(struct control_ask *a, json_t *answer)
+{
+    struct store_health h;
+
+    store_look(a->cfg->store);
+    store_health(a->cfg->store, &h);
+    control_put(answer, "change_seq", count(h.change_seq));
+    control_put(answer, "postgres", json_string(h.postgres_up ? "up" : "down"));
+}
+
 /* ---- calls -------------------------------------------------------------------------------------
  */
 static json_t *call_row(const struct trace_call *c, bool whole)
@@ -563,6 +574,7 @@ static const struct {
     void (*fn)(struct control_ask *a, json_t *answer);
 } OPS[] = {
     {"status", op_status},
+    {"changes", op_changes},
     {"calls", op_calls},
     {"recent", op_recent},
     {"call", op_call},

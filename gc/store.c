@@ -254,6 +254,9 @@ static void on_wake(void *arg)
     struct store *s = arg;
 
     sweep(s);
+    if (atomic_exchange(&s->look, false)) {
+        changes_look(s->changes);
+    }
     if (atomic_load(&s->draining)) {
         keeper_leave(s->keeper);
     }
@@ -441,6 +444,12 @@ void store_mirror_binding(struct store *s, unsigned worker, const struct binding
 {
     (void)worker;
     keeper_binding(s->keeper, b, removed);
+}
+
+void store_look(struct store *s)
+{
+    atomic_store(&s->look, true);
+    loop_wake_send(s->wake);
 }
 
 void store_drain(struct store *s)

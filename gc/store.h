@@ -83,6 +83,8 @@ struct store_health {
     uint64_t change_seq, cdr_queued, cdr_spilled, cdr_lost, sessions;
 };
 void store_health(const struct store *s, struct store_health *out);
+/* Any thread: the database is asked for changes now, not at the next poll. */
+void store_look(struct store *s);
 /* Any thread: the heartbeat ends, so that no provisioning server sends a BTI here any more. */
 void store_drain(struct store *s);
 

@@ -215,6 +215,7 @@ MUST_CHECK enum err changes_open(struct changes *c); /* starts connecting */
 void changes_free(struct changes *c);
 bool changes_up(const struct changes *c);
 uint64_t changes_seq(const struct changes *c);
+void changes_look(struct changes *c); /* polls now, unless one is under way */
 /* Whether the BTI may have a session: not revoked as far as anybody knows here, pending changes
  * included. One that nobody knows yet may. */
 bool changes_bti_allowed(const struct changes *c, const uint8_t bti_id[16]);
@@ -332,7 +333,7 @@ struct store {
     pthread_t thread;
     bool started;
     struct loop_wake *wake;
-    _Atomic bool stopping, draining;
+    _Atomic bool stopping, draining, look;
     pthread_mutex_t lock; /* current, garbage, refs, ready */
     pthread_cond_t changed;
     struct held *current, *garbage;

@@ -759,6 +759,13 @@ bool changes_up(const struct changes *c)
     return pg_is_up(c->pg);
 }
 
+void changes_look(struct changes *c)
+{
+    if (changes_up(c)) {
+        poll_now(c);
+    }
+}
+
 uint64_t changes_seq(const struct changes *c)
 {
     return c->horizon;

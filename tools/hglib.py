@@ -26,8 +26,12 @@ class Failed(Exception):
     """Something did not come about; the text says what, and where the log is."""
 
 
-def wait_for(what, probe, seconds=10.0):
-    """Polls until probe() gives something true; returns it."""
+PATIENCE = 20.0  # a busy machine is no fault; what never comes costs this once
+
+
+def wait_for(what, probe, seconds=PATIENCE):
+    """Polls until probe() gives something true; returns it. Never gives up before PATIENCE."""
+    seconds = max(seconds, PATIENCE)
     end = time.monotonic() + seconds
     while True:
         got = probe()
@@ -375,7 +379,7 @@ class Running:
     def seen(self, name, **fields):
         return [e for e in list(self.events) if e.get("event") == name and all(e.get(k) == v for k, v in fields.items())]
 
-    def wait(self, name, seconds=10, **fields):
+    def wait(self, name, seconds=PATIENCE, **fields):
         """The first event of that name (and with these fields) since the start."""
         end = time.monotonic() + seconds
         with self.changed:

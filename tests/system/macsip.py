@@ -265,7 +265,7 @@ class MacBti:
             self.unproven.append(message)
         return message
 
-    def expect(self, match, timeout=5.0):
+    def expect(self, match, timeout=15.0):
         """The next message for which match() holds; others wait for a later expect(). None when time is up."""
         for i, message in enumerate(self.waiting):
             if match(message):
@@ -280,16 +280,16 @@ class MacBti:
             self.waiting.append(message)
         return None
 
-    def expect_request(self, method, timeout=5.0):
+    def expect_request(self, method, timeout=15.0):
         return self.expect(lambda m: m.status is None and m.method == method, timeout)
 
-    def expect_response(self, request, timeout=5.0, final=True):
+    def expect_response(self, request, timeout=15.0, final=True):
         """To the transaction of a request that was sent (octets or Message)."""
         sent = request if isinstance(request, Message) else Message(request)
         return self.expect(lambda m: m.status and m.branch == sent.branch and m.cseq[1] == sent.method
                            and (m.status >= 200 or not final), timeout)
 
-    def transact(self, octets, timeout=8.0):
+    def transact(self, octets, timeout=15.0):
         """Sends until a final response comes: the same octets again after T1, 2 T1, 4 T1 ... The response, or None."""
         end, wait = time.monotonic() + timeout, T1
         while (left := end - time.monotonic()) > 0:
@@ -302,7 +302,7 @@ class MacBti:
 
     # ---- whole steps ----------------------------------------------------------------------------------------------
 
-    def register(self, expires=3600, timeout=8.0, **kw):
+    def register(self, expires=3600, timeout=15.0, **kw):
         return self.transact(self.register_message(expires, **kw), timeout)
 
     def invite(self, to, sdp=b"", **kw):
@@ -310,7 +310,7 @@ class MacBti:
         self.send(call.invite)
         return call
 
-    def final(self, call, timeout=8.0, **kw):
+    def final(self, call, timeout=15.0, **kw):
         """Waits for the final response of an INVITE and acknowledges it."""
         end = time.monotonic() + timeout
         while (left := end - time.monotonic()) > 0:
@@ -325,14 +325,14 @@ class MacBti:
                 return answer
         return None
 
-    def answer(self, request, sdp=b"", status=200, reason="OK", timeout=5.0):
+    def answer(self, request, sdp=b"", status=200, reason="OK", timeout=15.0):
         """Answers an INVITE that came and waits for its ACK: (dialog, ACK or None)."""
         octets = self.response_message(request, status, reason, body=sdp)
         self.send(octets)
         ack = self.expect(lambda m: m.method == "ACK" and m.status is None and m.call_id == request.call_id, timeout)
         return self.dialog_of_incoming(request, octets), ack
 
-    def bye(self, dialog, timeout=8.0, **kw):
+    def bye(self, dialog, timeout=15.0, **kw):
         return self.transact(self.bye_message(dialog, **kw), timeout)
 
 

@@ -363,8 +363,8 @@ class Revoked(StackTest):
             for name, check in checks.items():
                 if name not in took and check():
                     took[name] = time.monotonic() - began
-            self.assertLess(time.monotonic() - began, 10, f"in vain; came: {took}")
-        self.assertLessEqual(max(took.values()), 1.0, took)
+            self.assertLess(time.monotonic() - began, 20, f"in vain; came: {took}")
+        self.assertLess(max(took.values()), 2.0, f"not by the poll, which comes every 2 s: {took}")
         self.assertEqual(len(friend.seen("incoming")), 1)
         # It stays out: no new session, and nobody reaches it.
         again = thief.call(ALICE)

@@ -121,7 +121,7 @@ class Cluster(StackTest):
         def gone():
             return not any(s["bti"] == bti_id for n in ("gc1", "gc2") for what in ("sessions", "registrations") for s in self.ctl(n, what))
         wait_for("it to be gone everywhere", gone)
-        self.assertLessEqual(time.monotonic() - began, 1.0)
+        self.assertLess(time.monotonic() - began, 2.0, "not by the poll, which comes every 2 s")
         for phone in (thief, there):
             self.assertEqual(phone.transact(phone.invite_message(BOB, SDP)).status, 407)
 

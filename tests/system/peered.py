@@ -13,7 +13,7 @@ def phone_credential(stack, line, user, password, algorithm="sha-256"):
     """Lets a standard phone in as that line."""
     secret = stack.write(f"{user}.password", password + "\n")
     os.chmod(secret, 0o600)
-    stack.ctl("credential", "add", user, line, "--algorithm", algorithm, "--password-file", secret)
+    stack.ctl("--wait", "credential", "add", user, line, "--algorithm", algorithm, "--password-file", secret)
 
 
 class PeerTest(StackTest):

@@ -92,7 +92,7 @@ class PhoneTest(StackTest):
 
     def phone(self, user, number, *words, algorithm="SHA-256", qop="auth", gc=None, password=None):
         if password is None:
-            made = self.stack.ctl_json("credential", "add", user, self.line[number], *words)
+            made = self.stack.ctl_json("--wait", "credential", "add", user, self.line[number], *words)
             self.assertEqual(made["realm"], self.stack.domain)
             password = made["password"]
         type(self).last += 1
@@ -196,7 +196,7 @@ class Phones(PhoneTest):
         self.assertIsNone(bob.expect_request("INVITE", 0.3))
 
     def test_md5_is_off(self):
-        made = self.stack.ctl_json("credential", "add", "old1", self.line[ALICE], "--algorithm", "both")
+        made = self.stack.ctl_json("--wait", "credential", "add", "old1", self.line[ALICE], "--algorithm", "both")
         p = self.closing(Phone(ALICE, self.stack.domain, (self.stack.gc_ip, 5060), self.stack.net + "17", "old1", made["password"], "MD5"))
         answer = p.transact(p.register_message())
         self.assertEqual([a.split(" ")[0] for a in answer.all("www-authenticate")], ["Digest"])
@@ -263,7 +263,7 @@ class Phones(PhoneTest):
         words = ("credential", "add", "alice9", self.line[ALICE], "--password-file", str(path))
         self.assertEqual(self.stack.ctl(*words, check=False).returncode, 64, "others could read it")
         path.chmod(0o600)
-        said = self.stack.ctl(*words)
+        said = self.stack.ctl("--wait", *words)
         self.assertNotIn("horse", said)
         self.phone("alice9", ALICE, password="correct horse battery")
         self.assertEqual(self.stack.ctl(*words, check=False).returncode, 1, "it is there already")

@@ -182,6 +182,19 @@ class Words(StackTest):
         self.refused("neither a telephone number", "route", "test", "http:x", code=1)
         self.refused("--at takes", "route", "test", FAR, "--at", "noon")
 
+    def test_wait_until_it_is_in_force(self):
+        self.trunk("good")
+        for i in range(4):
+            self.ctl("--wait", "route", "add", f"r{i}", f"+4{i}", "--trunk", "good")
+            self.assertEqual([s["route"] for s in self.told(f"+4{i}55501234")["targets"]], [f"r{i}"])
+        self.ctl("--wait", "route", "remove", "r0")
+        self.assertEqual(self.told("+4055501234")["targets"], [])
+        self.stack.write("nobody.yaml", pathlib.Path(self.stack.path("ctl.yaml")).read_text().replace("control.sock", "nobody.sock"))
+        done = self.stack.ctl("--wait", "route", "remove", "r1", check=False, config="nobody.yaml")
+        self.assertEqual(done.returncode, 69, done.stderr)
+        self.assertIn("is headgate running?", done.stderr)
+        self.assertNotIn("r1", [r["name"] for r in self.stack.ctl_json("route", "list")])
+
     def test_a_row_that_makes_no_sense_is_named_and_left_out(self):
         self.trunk("good")
         self.ctl("route", "add", "uk", "+44", "--trunk", "good")

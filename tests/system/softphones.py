@@ -69,7 +69,7 @@ class Softphone:
         with self.changed:
             self.since = len(self.events)
 
-    def expect(self, name, seconds=10, **fields):
+    def expect(self, name, seconds=20, **fields):
         """Fields of the next event of that name, and with these fields."""
         end = time.monotonic() + seconds
         with self.changed:
@@ -180,7 +180,7 @@ ctrl_tcp_listen {bracketed(ip)}:{self.control_port}
                         self.answers[message.get("token")] = message
                         self.changed.notify_all()
 
-    def do(self, command, params="", seconds=5):
+    def do(self, command, params="", seconds=20):
         self.number += 1
         token = str(self.number)
         octets = json.dumps({"command": command, "params": params, "token": token}).encode()
@@ -310,7 +310,7 @@ publish=0
                 self.tell("EOF")
                 return
 
-    def do(self, command, seconds=5):
+    def do(self, command, seconds=20):
         with self.changed:
             before = len(re.findall(r"(?m)^Status: ", self.text))
             start = len(self.text)
