@@ -71,6 +71,9 @@ struct cdr {
     char route[CDR_TEXT_MAX]; /* "local", route name, "provisioning" */
     uint16_t status;          /* final SIP status */
     char end_by[16];          /* "caller", "callee", "gate", "timeout", "session_timer" */
+    bool is_private; /* the caller hid from the callee; `caller` is the truth all the same */
+    char forwarded_by[CDR_TEXT_MAX]; /* the number whose service record sent it on; empty: none */
+    char attest[4]; /* "A", "B", "C" as signed or verified; "-": bad; empty: none */
     char node[32];
 };
 /* W: never blocks; false when the ring is full (counted). */
@@ -83,6 +86,45 @@ struct store_health {
     uint64_t change_seq, cdr_queued, cdr_spilled, cdr_lost, sessions;
 };
 void store_health(const struct store *s, struct store_health *out);
+/* A line changes its own service record, or asks for its last incoming call (feature codes). The
+ * answer comes when the database has it, on the store's thread, by store_cfg.on_line_answer; with
+ * the database away it comes at once with E_IO, and nothing was changed. */
+enum line_ask_kind {
+    LINE_ASK_SET,      /* setting, value */
+    LINE_ASK_TRACE,    /* *57: a trace record of the last incoming call */
+    LINE_ASK_LAST_CALL /* *69: who called last */
+};
+enum line_setting {
+    LINE_SET_REJECTS_ANONYMOUS, /* value "yes", or empty */
+    LINE_SET_FORWARD_ALWAYS,    /* value E.164, or empty: off */
+    LINE_SET_FORWARD_BUSY,
+    LINE_SET_FORWARD_NO_ANSWER
+};
+struct last_call {             /* of a line, as callee */
+    uint64_t started_us;       /* wall; 0: none known */
+    char caller[CDR_TEXT_MAX]; /* verified number, whatever its privacy; else what is known */
+    char called[CDR_TEXT_MAX]; /* as dialled */
+    char call_id[128];
+    bool is_private;
+};
+struct line_ask {
+    enum line_ask_kind kind;
+    enum line_setting setting;
+    uint64_t line_id;
+    char value[32];
+    struct last_call known; /* TRACE, LAST_CALL: what this node has in memory; the later of it and
+                               the database's counts */
+    uint16_t worker;
+    uint64_t ticket; /* the asker's, gc/park.h */
+};
+struct line_answer {
+    uint16_t worker;
+    uint64_t ticket;
+    enum err e;            /* E_OK; E_NOTFOUND: no call; E_IO: database away; E_DENIED: refused */
+    struct last_call last; /* LINE_ASK_LAST_CALL */
+};
+/* W: E_FULL: too many questions are open. */
+MUST_CHECK enum err store_line_ask(struct store *s, const struct line_ask *ask);
 /* Any thread: the database is asked for changes now, not at the next poll. */
 void store_look(struct store *s);
 /* Any thread: the heartbeat ends, so that no provisioning server sends a BTI here any more. */

@@ -338,7 +338,8 @@ void no_dialog(struct worker *w, const struct inbound *in); /* 407 or 481 */
 bool check_extensions(struct worker *w, const struct inbound *in, enum sip_hdr_id id); /* 420 */
 
 /* forward.c */
-#define ASSERTED_MAX 256
+#define ASSERTED_MAX      256
+#define FORWARD_EXTRA_MAX 8
 struct forwarding {
     const struct sip_msg *m;
     struct party from;
@@ -351,6 +352,10 @@ struct forwarding {
     bool keeps_keys;                   /* emergency: media keys pass whatever the hops are */
     const struct session_timer *timer; /* NULL: none */
     const char *credentials;           /* header line for a trunk that asked for it; NULL: none */
+    const char *from_addr; /* name-addr for From, its parameters stay; NULL: as it stands */
+    const char *to_addr;   /* the same for To */
+    unsigned n_extra;
+    const char *extra[FORWARD_EXTRA_MAX]; /* header lines of ours: "Name: value" */
 };
 #define CHALLENGES_MAX 8
 #define CHALLENGE_TEXT 384
@@ -368,6 +373,9 @@ struct passing { /* one response on its way up */
     bool keeps_keys;
     const struct challenges *more; /* NULL: none */
     unsigned session_s;            /* Session-Expires to add (RFC 4028 section 8.2); 0: none */
+    const struct sip_msg *request; /* as its sender wrote it: its From and To go back; NULL: as they
+                                      come */
+    const char *asserted;          /* P-Asserted-Identity of who answers; NULL or empty: none */
 };
 /* Both leave the sealed message in w->out. E_RANGE: too large. */
 MUST_CHECK enum err forward_request(struct worker *w, const struct forwarding *f, size_t *out_n);

@@ -21,12 +21,23 @@
 #define SNAPSHOT_PREFIX_MAX   63
 #define SNAPSHOT_NEXT_HOP_MAX 255
 
+/* What a line subscribes to and has switched on; all off for a line without a service record. */
+enum line_service {
+    LINE_CALLER_ID = 1,        /* it is shown who calls */
+    LINE_PRIVATE = 2,          /* its calls are private unless *82 says otherwise */
+    LINE_REJECTS_ANONYMOUS = 4 /* *77: calls whose caller hides are refused (433) */
+};
+enum line_forward { FORWARD_ALWAYS, FORWARD_BUSY, FORWARD_NO_ANSWER, FORWARDS };
+
 struct line {
     uint64_t line_id, account_id;
-    struct view number;  /* primary E.164, "+12125550101"; empty: none yet */
-    struct view display; /* caller name, UTF-8, <= 64 octets; may be empty */
-    bool barred;         /* account or line: only 611 and emergency */
-    uint8_t level;       /* 0 user, 1 administrator */
+    uint32_t services;             /* enum line_service */
+    struct view forward[FORWARDS]; /* E.164; empty: not forwarded */
+    uint16_t no_answer_s;          /* FORWARD_NO_ANSWER: how long it rings first; 0: 20 */
+    struct view number;            /* primary E.164, "+12125550101"; empty: none yet */
+    struct view display;           /* caller name, UTF-8, <= 64 octets; may be empty */
+    bool barred;                   /* account or line: only 611 and emergency */
+    uint8_t level;                 /* 0 user, 1 administrator */
 };
 
 struct bti_row {

@@ -1,0 +1,31 @@
+/* base/stir_cert.h - certificates of STIR (RFC 8226): a chain in PEM, as a signer's x5u gives it,
+ * held to trust anchors, revocation lists and times; what numbers it speaks for.
+ * Threads: anchors and certificates are immutable and may be shared. */
+#ifndef BASE_STIR_CERT_H
+#define BASE_STIR_CERT_H
+
+#include <stdbool.h>
+
+#include "base/ec_sign.h"
+
+struct stir_anchors; /* trust anchors and revocation lists; NULL-safe free */
+struct stir_cert;    /* a signer's certificate whose chain held */
+
+/* PEM files; crls NULL or "": none. E_PARSE, E_IO, E_NOTFOUND: which file, in why. */
+MUST_CHECK enum err stir_anchors_load(const char *roots, const char *crls,
+                                      struct stir_anchors **out, char *why, size_t why_bytes);
+void stir_anchors_free(struct stir_anchors *a);
+/* First certificate: the signer's; intermediates behind it. at_s: seconds since 1970. E_PARSE;
+ * E_AUTH (unknown issuer, expired, revoked, no P-256, not allowed to sign): why says which, a
+ * literal. */
+MUST_CHECK enum err stir_cert_read(struct view pem, const struct stir_anchors *a, uint64_t at_s,
+                                   struct stir_cert **out, const char **why);
+void stir_cert_free(struct stir_cert *c);
+const struct ec_public *stir_cert_key(const struct stir_cert *c);
+/* Seconds since 1970. */
+void stir_cert_times(const struct stir_cert *c, uint64_t *out_from, uint64_t *out_until);
+/* Whether its TNAuthList lets it speak for that canonical number: by a range or number in it; a
+ * service provider code speaks for all (SHAKEN). False without the extension. */
+bool stir_cert_speaks_for(const struct stir_cert *c, struct view tn);
+
+#endif
