@@ -223,7 +223,8 @@ int ctl_in_force(struct ctl *c)
 
     for (int waited = 0; rc == CTL_OK && waited < IN_FORCE_WAIT_MS; waited += IN_FORCE_PAUSE_MS) {
         json_t *answer = ask(c, json_pack("{s:s}", "op", "changes"), &rc);
-        bool there = json_integer_value(json_object_get(answer, "change_seq")) >= want;
+        bool there = json_integer_value(json_object_get(answer, "change_seq")) >= want &&
+                     json_is_true(json_object_get(answer, "followed"));
         json_decref(answer);
         if (rc != CTL_OK || there) {
             return rc;

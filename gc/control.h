@@ -6,7 +6,8 @@
  * request <= 4 KiB.
  *              {"op":"status"}              ->
  * {"ok":true,"node":..,"uptime_s":..,"sessions":..,"registrations":..,"calls":..,"postgres":..,"redis":..}
- *              {"op":"changes"}             -> {"ok":true,"change_seq":N}; asks the database at once
+ *              {"op":"changes"}             -> {"ok":true,"change_seq":N,"followed":B}; asks the
+ *                                              database at once; B: every worker is there
  *              {"op":"calls"}               ->
  * {"ok":true,"calls":[{"id","call_id","caller","called","state","started","answered","route","worker"}]}
  *              {"op":"call","id":"..."}     -> {"ok":true,"call":{...},"ladder":[entry...]}   id:

@@ -176,10 +176,13 @@ static void op_status(struct control_ask *a, json_t *answer)
 static void op_changes(struct control_ask *a, json_t *answer)
 {
     struct store_health h;
+    uint64_t generation = 0;
 
     store_look(a->cfg->store);
     store_health(a->cfg->store, &h);
+    generation = store_generation(a->cfg->store); /* has what change_seq counts, or more */
     control_put(answer, "change_seq", count(h.change_seq));
+    control_put(answer, "followed", json_boolean(workers_follow(a->cfg->workers, generation)));
     control_put(answer, "postgres", json_string(h.postgres_up ? "up" : "down"));
 }
 

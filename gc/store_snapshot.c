@@ -98,6 +98,8 @@ static void round_step(struct changes *c);
 
 static void round_over(struct changes *c, enum err e)
 {
+    bool moved = e == E_OK && c->round.horizon != 0;
+
     c->fetching = false;
     silence_check(c);
     if (e == E_OK) {
@@ -106,7 +108,6 @@ static void round_over(struct changes *c, enum err e)
         }
         if (c->round.horizon != 0) {
             c->horizon = c->round.horizon;
-            atomic_store(&c->s->h_seq, c->horizon);
             c->over->horizon = c->horizon;
         }
     } else if (e == E_NOMEM) {
@@ -114,6 +115,9 @@ static void round_over(struct changes *c, enum err e)
     }
     keys_clear(&c->round); /* after a failure the table names them again: the horizon stayed */
     go_on(c);
+    if (moved && !c->unshown) {
+        atomic_store(&c->s->h_seq, c->horizon); /* not before it is shown */
+    }
 }
 
 static void take_row(struct changes *c, struct patch *p)

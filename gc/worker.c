@@ -360,6 +360,7 @@ static void let_go(struct worker *w)
     w->snap = NULL;
     if (w->ws->store != NULL) {
         store_quiescent(w->ws->store, w->index);
+        atomic_store(&w->follows, store_generation(w->ws->store));
     }
 }
 
@@ -666,6 +667,16 @@ size_t workers_calls(const struct workers *w)
         sum += atomic_load_explicit(&w->w[i]->shown_calls, memory_order_relaxed);
     }
     return sum;
+}
+
+bool workers_follow(const struct workers *w, uint64_t generation)
+{
+    for (unsigned i = 0; i < w->n; i++) {
+        if (atomic_load(&w->w[i]->follows) < generation) {
+            return false;
+        }
+    }
+    return true;
 }
 
 struct trace *workers_trace(struct workers *w, unsigned worker)

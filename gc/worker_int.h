@@ -187,6 +187,7 @@ struct worker {
     struct hlink *calls[TABLE_HEADS], *legs[TABLE_HEADS], *setups[TABLE_HEADS];
     size_t n_calls, n_usages;
     _Atomic size_t shown_calls;
+    _Atomic uint64_t follows; /* of store_generation(): no older snapshot is used here */
     uint64_t call_counter, draws;
     struct trunk_index *sources; /* trunk_in.c; NULL: not made yet */
     struct leg *ping[GC_PS_MAX];

@@ -316,6 +316,28 @@ prompts:
         name = {"postgres": "pg/postmaster.pid", "redis": "run/redis.pid"}[which]
         return int((self.infra / name).read_text().split()[0])
 
+    def halt(self, *which):
+        """SIGSTOP to PostgreSQL or Redis and what it started, first to whoever starts more; the stopped ones, for go_on()."""
+        halted = []
+        for pid in map(self.pid_of, which):
+            os.kill(pid, signal.SIGSTOP)
+            halted.append(pid)
+            for child in pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+                try:
+                    os.kill(int(child), signal.SIGSTOP)
+                    halted.append(int(child))
+                except ProcessLookupError:
+                    pass  # its work was done
+        return halted
+
+    @staticmethod
+    def go_on(halted):
+        for pid in halted:
+            try:
+                os.kill(pid, signal.SIGCONT)
+            except ProcessLookupError:
+                pass
+
     def metric(self, name, ip=None, port=9070):
         with urllib.request.urlopen(f"http://{ip or self.gc_ip}:{port}/metrics", timeout=5) as answer:
             text = answer.read().decode()

@@ -119,11 +119,11 @@ class Calls(StackTest):
         ear = self.listen(self.bob)
         psap = self.closing(Wire(self.stack.net + "9", (self.stack.gc_ip, 5060), 5060))
         self.assertEqual(self.call(self.carol, BOB, "--duration", "1").exit(), 0)
-        self.stack.ctl("line", "bar", str(self.carol.line))
+        self.stack.ctl("--wait", "line", "bar", str(self.carol.line))
         self.addCleanup(self.stack.ctl, "line", "unbar", str(self.carol.line))
         refused = 'headgate_calls_refused_total{reason="barred"}'
         before = self.gc(refused)
-        wait_for("the change to arrive", lambda: self.refused_as_barred(), 5)
+        self.assertTrue(self.refused_as_barred())
         self.assertGreater(self.gc(refused), before)
         self.assertEqual(len(ear.seen("incoming")), 1)
         emergency = self.call(self.carol, "911", "--transport", "udp")
@@ -136,8 +136,8 @@ class Calls(StackTest):
             phone.invite(f"sip:611@{self.stack.domain}", SDP)
             answer = phone.expect(lambda m: m.status and m.status > 100)
             self.assertEqual(answer.status, 488, "the provisioning server's own answer to an offer without control channel")
-        self.stack.ctl("line", "unbar", str(self.carol.line))
-        wait_for("it to be lifted", lambda: self.call(self.carol, BOB, "--duration", "1").exit() == 0, 5)
+        self.stack.ctl("--wait", "line", "unbar", str(self.carol.line))
+        self.assertEqual(self.call(self.carol, BOB, "--duration", "1").exit(), 0)
 
     def refused_as_barred(self):
         call = self.call(self.carol, BOB, "--duration", "1")

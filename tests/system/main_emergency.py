@@ -153,26 +153,16 @@ class Emergency(StackTest):
         self.assertEqual((len(self.psap.invites), len(self.second.invites)), (1, 1), "each was asked")
 
     # ---- what is out of order
-    @staticmethod
-    def family(pid):
-        return [pid] + [int(c) for c in pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-
     def test_databases_halted_and_no_provisioning_server(self):
-        pids = self.family(self.stack.pid_of("postgres")) + self.family(self.stack.pid_of("redis"))
         ps = self.stack.daemons["ps1"]
         self.assertEqual(ps.stop(), 0)
+        halted = self.stack.halt("postgres", "redis")
         try:
-            for pid in pids:
-                os.kill(pid, signal.SIGSTOP)
             self.served(self.stranger())
             self.served(self.stranger(), "112")
             self.assertIn(ALICE, self.served(self.alice).get("p-asserted-identity"))
         finally:
-            for pid in pids:
-                try:
-                    os.kill(pid, signal.SIGCONT)
-                except ProcessLookupError:
-                    pass
+            self.stack.go_on(halted)
             ps.start().ready()
 
     def test_while_draining(self):

@@ -23,32 +23,6 @@ class Outage(StackTest):
         cls.alice, cls.bob = stack.enrolled("alice", stack.net + "11", ALICE), stack.enrolled("bob", stack.net + "12", BOB)
 
     # ---- what goes away, and comes back
-    def infra_pids(self, which):
-        """PostgreSQL's postmaster and its backends, or Redis."""
-        pid = self.stack.pid_of(which)
-        children = []
-        for entry in pathlib.Path("/proc").iterdir():
-            try:
-                if entry.name.isdigit() and int((entry / "stat").read_text().rsplit(")", 1)[1].split()[1]) == pid:
-                    children.append(int(entry.name))
-            except OSError:
-                pass
-        return [pid] + children
-
-    def halt(self, which):
-        pids = self.infra_pids(which)
-        for pid in pids:
-            os.kill(pid, signal.SIGSTOP)
-        return pids
-
-    @staticmethod
-    def go_on(pids):
-        for pid in pids:
-            try:
-                os.kill(pid, signal.SIGCONT)
-            except ProcessLookupError:
-                pass
-
     def stop(self, which):
         """For good, until all_up()."""
         pid = self.stack.pid_of(which)
@@ -197,11 +171,11 @@ class Outage(StackTest):
         try:
             before = self.gc("headgate_calls_answered_total")
             wait_for("a tenth of the calls", lambda: self.gc("headgate_calls_answered_total") >= before + CALLS / 10, 15)
-            halted = self.halt("postgres") + self.halt("redis")
+            halted = self.stack.halt("postgres", "redis")
             try:
                 out, err = run.communicate(timeout=60)
             finally:
-                self.go_on(halted)
+                self.stack.go_on(halted)
         finally:
             if run.poll() is None:
                 run.kill()
