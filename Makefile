@@ -61,7 +61,7 @@ UNIT_SRC := $(wildcard tests/unit/*.c tests/scenario/*.c)
 UNITS := $(patsubst %.c,$(B)/%,$(filter-out tests/unit/harness.c,$(UNIT_SRC)))
 FUZZERS := $(wildcard tests/fuzz/fuzz_*.c)
 
-.PHONY: all programs check asan tsan cov lint format fuzz fuzz-smoke clean test soak demo run install setup
+.PHONY: all programs units check asan tsan cov lint format fuzz fuzz-smoke clean test soak demo run install setup
 .DELETE_ON_ERROR:
 .SECONDARY:
 all: $(PROGRAMS:%=$(B)/bin/%)
@@ -106,8 +106,10 @@ bench:
 .PHONY: load bench
 
 # ---- tests --------------------------------------------------------------------------------------
-check: $(UNITS)
-	@tools/run_units $(if $(ONLY),$(foreach t,$^,$(if $(findstring $(ONLY),$t),$t)),$^)
+CHOSEN := $(if $(ONLY),$(foreach t,$(UNITS),$(if $(filter-out 0,$(foreach o,$(ONLY),$(if $(findstring $o,$t),1,0))),$t)),$(UNITS))
+units: $(CHOSEN)
+check: units
+	@tools/run_units $(CHOSEN)
 
 asan:
 	@$(MAKE) --no-print-directory MODE=asan check
