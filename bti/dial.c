@@ -158,8 +158,8 @@ static void on_failed(void *arg, enum bti_exit code, const char *why)
     if (try_unproven(d)) {
         return;
     }
-    if (code == BTI_EXIT_UNREACHABLE && d->phone->session != NULL && d->gates_tried++ < TRIES &&
-        phone_next_gate(d->phone)) {
+    if (code == BTI_EXIT_UNREACHABLE && (d->phone->session != NULL || d->phone->unproven) &&
+        d->gates_tried++ < TRIES && phone_next_gate(d->phone)) {
         phone_go(d->phone);
         return;
     }
@@ -171,8 +171,19 @@ static bool again(struct dial *d, const struct sip_msg *m)
 {
     struct phone *p = d->phone;
     bool refused_us = p->challenged || (m == NULL && p->lost_why == E_AUTH);
+    bool full = m != NULL && m->status == 503 && p->cfg.is_emergency;
 
-    if (d->ending || d->tries >= TRIES || p->unproven) {
+    if (d->ending || d->tries >= TRIES) {
+        return false;
+    }
+    if ((p->unproven && m == NULL) || full) {
+        bool next = phone_next_gate(p);
+        if (next) {
+            phone_go(p);
+        }
+        return next;
+    }
+    if (p->unproven) {
         return false;
     }
     if (refused_us && !d->renewed) {
@@ -380,6 +391,7 @@ int dial_run(const struct options *o, const struct say *say)
     struct phone_cfg cfg = {.o = o,
                             .say = say,
                             .max_calls = 4,
+                            .is_emergency = is_emergency(o->number),
                             .on_ready = on_ready,
                             .on_failed = on_failed,
                             .on_lost = on_lost,
@@ -390,7 +402,6 @@ int dial_run(const struct options *o, const struct say *say)
     TRY(e);
     TRY(watch_signals(&d));
     TRY(phone_new(d.loop, &cfg, &d.phone, &d.code));
-    d.phone->is_emergency = is_emergency(d.o->number);
     snprintf(d.uri, sizeof d.uri, "sip:%s@%s", o->number, d.phone->domain);
     phone_go(d.phone);
     loop_run(d.loop);

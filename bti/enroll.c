@@ -626,7 +626,7 @@ static enum err open_sip(struct enroll *x)
         TRY(sip_transport_listen(x->transport, SIP_UDP, &x->local, NULL));
     }
     TRY(sip_ua_new(x->loop, x->transport, &uc, &x->ua));
-    TRY(sip_transport_connect(x->transport, x->o->transport, &x->o->gc, NULL, VIEW(""), NULL,
+    TRY(sip_transport_connect(x->transport, x->o->transport, &x->o->gc[0], NULL, VIEW(""), NULL,
                               &x->flow));
     TRY(media_open(x->loop, &mc, &x->media));
     TRY(audio_open(&x->audio, AUDIO_SILENCE, NULL, x->o->record, &bad));
@@ -642,7 +642,7 @@ static enum err dial_611(struct enroll *x)
     enum err e = E_OK;
 
     snprintf(uri, sizeof uri, "sip:611@%s", x->o->domain);
-    net_text(&x->o->gc, gc);
+    net_text(&x->o->gc[0], gc);
     say_event(x->say, "setup", FACTS(fact_number("step", 301), fact_text("gate", gc)),
               "301 SETUP to 611 through the gate controller %s, without authentication", gc);
     TRY(sip_call_start(x->ua, &x->flow, uri, view_from(x->sdp, x->sdp_n), VIEW(""), NULL,
@@ -672,7 +672,7 @@ static enum err prepare(struct enroll *x)
         goto out;
     }
     x->local = x->o->local;
-    if (x->local.family == 0 && here_address(&x->o->gc, &x->local) != E_OK) {
+    if (x->local.family == 0 && here_address(&x->o->gc[0], &x->local) != E_OK) {
         x->code = (enum bti_exit)say_failed(x->say, BTI_EXIT_UNREACHABLE,
                                             "there is no way to the gate controller from here");
         return FAIL(E_IO);

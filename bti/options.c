@@ -47,7 +47,7 @@ static const struct option_row rows[] = {
     {"--mac", OPT_SPECIAL, ON_ENROLL, 0, 0},
     {"--digits-inband", OPT_FLAG, ON_ENROLL | ON_PHONE, AT(digits_inband), 0},
     {"--record", OPT_TEXT, ON_ENROLL | ON_PHONE, AT(record), 0},
-    {"--gc", OPT_ADDRESS, ON_ENROLL | ON_PHONE, AT(gc), 0},
+    {"--gc", OPT_SPECIAL, ON_ENROLL | ON_PHONE, 0, 0},
     {"--transport", OPT_SPECIAL, ON_ENROLL | ON_PHONE, 0, 0},
     {"--ps", OPT_ADDRESS, ON_PHONE | ON_CREDENTIALS, AT(ps), 0},
     {"--from", OPT_TEXT, ON_PHONE, AT(from), 0},
@@ -73,7 +73,8 @@ const char *options_usage(void)
            "all:     --store FILE  --passphrase-file FILE  --local IP  --machine  --log-level L\n"
            "enroll:  --transport udp|tcp  --ps-name NAME  --digits-inband  --symmetric\n"
            "         --only-256  --mac ADDRESS  --record FILE  --force\n"
-           "call and listen:  --transport tls|tcp|udp  --gc IP:PORT  --ps IP:PORT  --from NUMBER\n"
+           "call and listen:  --transport tls|tcp|udp  --gc IP[:PORT] ...  --ps IP:PORT\n"
+           "         --from NUMBER\n"
            "         --audio WHAT  --record FILE  --send-digits DIGITS  --digits-inband\n"
            "         --duration SECONDS\n"
            "listen:  --expires SECONDS\n\n"
@@ -167,6 +168,24 @@ out:
     return e;
 }
 
+/* An enrolment has one; whoever calls or listens may be told several. */
+static enum err take_gate(struct options *o, char *value)
+{
+    struct net_addr a;
+    enum err e = net_parse(view_of(value), 0, &a);
+
+    TRY(e);
+    if (o->command == CMD_ENROLL) {
+        o->n_gc = 0;
+    }
+    if (o->n_gc == OPTIONS_GATES) {
+        TRY(FAIL(E_RANGE));
+    }
+    o->gc[o->n_gc++] = a;
+out:
+    return e;
+}
+
 static enum err take_output(struct options *o, char *value)
 {
     o->json = strcmp(value, "json") == 0;
@@ -185,7 +204,8 @@ static enum err take_special(const char *name, struct options *o, char *value)
         special_fn *fn;
     } known[] = {{"--audio", take_audio},   {"--transport", take_transport},
                  {"--digits", take_digits}, {"--mac", take_mac},
-                 {"-o", take_output},       {"--log-level", take_log_level}};
+                 {"-o", take_output},       {"--log-level", take_log_level},
+                 {"--gc", take_gate}};
 
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
         if (strcmp(known[i].name, name) == 0) {
@@ -347,7 +367,7 @@ static enum err check_enroll(struct options *o, char *why)
     if (o->root == NULL) {
         return bad(why, "the provider's root certificate is needed:", "--root FILE");
     }
-    if (o->gc.family == 0) {
+    if (o->n_gc == 0) {
         return bad(why, "the gate controller is needed:", "--gc IP[:PORT]");
     }
     if (o->domain == NULL) {
@@ -413,8 +433,8 @@ static enum err defaults(struct options *o, char *why)
     if (!o->has_transport) {
         o->transport = o->command == CMD_ENROLL ? SIP_UDP : SIP_TLS;
     }
-    if (o->gc.family != 0 && o->gc.port == 0) {
-        o->gc.port = o->transport == SIP_TLS ? 5061 : 5060;
+    if (o->command == CMD_ENROLL && o->gc[0].port == 0) {
+        o->gc[0].port = 5060;
     }
     if (o->ps.family != 0 && o->ps.port == 0) {
         o->ps.port = 7611;

@@ -14,6 +14,7 @@
 
 #define WORK_ORDER_MAX 32 /* digits */
 #define NUMBER_MAX     32
+#define OPTIONS_GATES  4
 
 enum bti_command {
     CMD_NONE,
@@ -32,8 +33,10 @@ struct options {
     const char *store; /* never NULL after a parse */
     const char *passphrase_file, *root, *domain, *ps_name, *work_order_file, *record, *from;
     const char *number, *audio_file, *send_digits;
-    struct net_addr local;  /* family 0: chosen by the route to the gate controller */
-    struct net_addr gc, ps; /* family 0: from the store */
+    struct net_addr local;             /* family 0: chosen by the route to the gate controller */
+    struct net_addr ps;                /* family 0: from the store */
+    struct net_addr gc[OPTIONS_GATES]; /* in the order to be tried; port 0: the transport's own */
+    unsigned n_gc;                     /* 0: from the store */
     bool has_transport;
     enum sip_proto transport;
     enum audio_kind audio;

@@ -16,7 +16,8 @@ enum {
     /* A new session reaches the gate controllers by another way than us, perhaps a little later. */
     FRESH_MS = 3000,
     FRESH_TRIES = 3,
-    FRESH_WAIT_MS = 150
+    FRESH_WAIT_MS = 150,
+    WHY_MAX = 1024 /* a path and a sentence */
 };
 
 static void make_ready(struct phone *p, uint64_t after_ms);
@@ -67,7 +68,7 @@ static enum err on_check(void *arg, const struct sip_flow *from, const struct si
         /* It ends the request that it answers and proves nothing else. */
         p->challenged = true;
         e = E_OK;
-    } else if (e == E_NOTFOUND && p->is_emergency) {
+    } else if (e == E_NOTFOUND && p->cfg.is_emergency) {
         p->heard = true;
         e = E_OK;
     } else {
@@ -141,19 +142,26 @@ static const struct enrol_texts *gates_of(const struct phone *p)
     return p->session != NULL ? &p->session->gates : &p->store->d.ack.gates;
 }
 
+static size_t gates_count(const struct phone *p)
+{
+    return p->cfg.o->n_gc > 0 ? p->cfg.o->n_gc : gates_of(p)->n;
+}
+
 static enum err gate_address(const struct phone *p, struct net_addr *out)
 {
-    const struct enrol_texts *gates = gates_of(p);
-
-    if (p->cfg.o->gc.family != 0) {
-        *out = p->cfg.o->gc;
-        out->port = (uint16_t)(out->port - (p->cfg.o->transport != p->proto));
-        return E_OK;
-    }
-    if (p->gate >= gates->n) {
+    if (p->gate >= gates_count(p)) {
         return FAIL(E_NOTFOUND);
     }
-    return phone_gate_address(gates->v[p->gate], p->proto, out);
+    if (p->cfg.o->n_gc == 0) {
+        return phone_gate_address(gates_of(p)->v[p->gate], p->proto, out);
+    }
+    *out = p->cfg.o->gc[p->gate];
+    if (out->port == 0) {
+        out->port = p->proto == SIP_TLS ? 5061 : 5060;
+    } else if (p->told != p->proto) {
+        out->port = (uint16_t)(out->port - 1);
+    }
+    return E_OK;
 }
 
 void phone_gate_text(const struct phone *p, char out[NET_TEXT_MAX])
@@ -169,7 +177,7 @@ void phone_gate_text(const struct phone *p, char out[NET_TEXT_MAX])
 
 bool phone_has_next_gate(const struct phone *p)
 {
-    return p->cfg.o->gc.family == 0 && p->gate + 1 < gates_of(p)->n;
+    return p->gate + 1 < gates_count(p);
 }
 
 bool phone_next_gate(struct phone *p)
@@ -343,7 +351,7 @@ void phone_go(struct phone *p)
         p->session = NULL;
         p->has_flow = false;
     }
-    if (p->session == NULL) {
+    if (p->session == NULL && !p->unproven) {
         ask_for_session(p);
     } else {
         make_ready(p, 0);
@@ -395,33 +403,30 @@ static void plan_renewal(struct phone *p)
 
 /* ---- making and ending -------------------------------------------------------------------------
  */
-static enum err open_store(struct phone *p, enum bti_exit *out_code)
+static enum err open_store(struct phone *p, char why[WHY_MAX])
 {
     const struct options *o = p->cfg.o;
+    const char *trouble = NULL;
     enum err e = store_new(o->store, o->passphrase_file, &p->store);
 
     if (e != E_OK) {
-        *out_code = (enum bti_exit)say_failed(
-            p->cfg.say, BTI_EXIT_NO_STORE, "%s: %s", o->passphrase_file,
-            e == E_RANGE ? "empty or too long for a passphrase" : store_trouble(e));
+        trouble = e == E_RANGE ? "empty or too long for a passphrase" : store_trouble(e);
+        snprintf(why, WHY_MAX, "%s: %s", o->passphrase_file, trouble);
         return e;
     }
     e = store_load(p->store);
     if (e != E_OK) {
-        *out_code = (enum bti_exit)say_failed(p->cfg.say, BTI_EXIT_NO_STORE, "%s: %s", o->store,
-                                              store_trouble(e));
+        snprintf(why, WHY_MAX, "%s: %s", o->store, store_trouble(e));
         return e;
     }
     e = pki_root_parse(view_from(p->store->d.root, p->store->d.root_n), &p->root);
     if (e != E_OK) {
-        *out_code =
-            (enum bti_exit)say_failed(p->cfg.say, BTI_EXIT_NO_STORE,
-                                      "%s: the root certificate in it cannot be read", o->store);
+        snprintf(why, WHY_MAX, "%s: the root certificate in it cannot be read", o->store);
     }
     return e;
 }
 
-static enum err choose_number(struct phone *p, enum bti_exit *out_code)
+static enum err choose_number(struct phone *p, char why[WHY_MAX])
 {
     const struct enrol_texts *mine = &p->store->d.ack.numbers;
     const char *from = p->cfg.o->from;
@@ -430,13 +435,50 @@ static enum err choose_number(struct phone *p, enum bti_exit *out_code)
         from = mine->v[0];
     }
     if (from == NULL || view_to_cstr(view_of(from), p->number, sizeof p->number) != E_OK) {
-        *out_code = (enum bti_exit)say_failed(
-            p->cfg.say, BTI_EXIT_NO_STORE,
-            "this BTI has no telephone number yet: --from NUMBER, or enrol again");
+        snprintf(why, WHY_MAX,
+                 "this BTI has no telephone number yet: --from NUMBER, or enrol again");
         return FAIL(E_NOTFOUND);
     }
     snprintf(p->domain, sizeof p->domain, "%s", p->store->d.domain);
     return E_OK;
+}
+
+/* No name, no key, but somebody to ask for help: the option's gate controllers. */
+static void be_nobody(struct phone *p)
+{
+    const struct options *o = p->cfg.o;
+
+    pki_root_free(p->root);
+    p->root = NULL;
+    store_free(p->store);
+    p->store = NULL;
+    snprintf(p->number, sizeof p->number, "%s", o->from != NULL ? o->from : "anonymous");
+    snprintf(p->domain, sizeof p->domain, "anonymous.invalid");
+    p->unproven = true;
+    p->proto = o->has_transport && o->transport != SIP_TLS ? o->transport : SIP_TCP;
+    p->told = o->has_transport ? o->transport : SIP_TCP;
+}
+
+static enum err identify(struct phone *p, enum bti_exit *out_code)
+{
+    char why[WHY_MAX] = "";
+    enum err e = open_store(p, why);
+
+    if (e == E_OK) {
+        e = choose_number(p, why);
+    }
+    if (e != E_OK && p->cfg.is_emergency && p->cfg.o->n_gc > 0) {
+        say_warn(p->cfg.say, "%s; the emergency call goes out without proof", why);
+        be_nobody(p);
+        return E_OK;
+    }
+    if (e != E_OK) {
+        *out_code = (enum bti_exit)say_failed(
+            p->cfg.say, BTI_EXIT_NO_STORE, "%s%s", why,
+            p->cfg.is_emergency ? "; an emergency call goes out all the same with --gc IP[:PORT]"
+                                : "");
+    }
+    return e;
 }
 
 static enum err open_sip(struct phone *p)
@@ -456,11 +498,11 @@ static enum err open_sip(struct phone *p)
                             .arg = p};
     enum err e = E_OK;
 
-    if (p->cfg.o->transport == SIP_TLS) {
+    if (p->proto == SIP_TLS) {
         TRY(tls_client_ctx(&p->tls));
     }
     TRY(sip_transport_new(p->loop, &tc, &p->transport));
-    if (p->cfg.o->transport == SIP_UDP) {
+    if (p->proto == SIP_UDP) {
         TRY(sip_transport_listen(p->transport, SIP_UDP, &p->local, NULL));
     }
     TRY(sip_ua_new(p->loop, p->transport, &uc, &p->ua));
@@ -515,8 +557,8 @@ enum err phone_new(struct loop *l, const struct phone_cfg *cfg, struct phone **o
     p->cfg = *cfg;
     p->loop = l;
     p->proto = cfg->o->transport;
-    TRY(open_store(p, out_code));
-    TRY(choose_number(p, out_code));
+    p->told = cfg->o->transport;
+    TRY(identify(p, out_code));
     TRY(choose_local(p, out_code));
     e = open_sip(p);
     if (e != E_OK) {
@@ -526,7 +568,9 @@ enum err phone_new(struct loop *l, const struct phone_cfg *cfg, struct phone **o
             cfg->say, BTI_EXIT_FAILED, "cannot use the local address %s: %s", text, err_text(e));
         goto out;
     }
-    TRY(take_kept_session(p, out_code));
+    if (p->store != NULL) {
+        TRY(take_kept_session(p, out_code));
+    }
     *out = p;
     p = NULL;
 out:

@@ -6,6 +6,8 @@
  * for a 401 or 407 to a request of ours: then p->challenged is true while the user agent reports
  * it. Without a session (phone_go_unproven: only for emergency numbers) nothing is sealed and
  * nothing is checked.
+ * Emergency  with cfg.is_emergency and an option --gc no store is needed: without a usable one the
+ * phone is unproven from the start, its number "anonymous" (RFC 3323) unless --from says another.
  * Sessions   one process, one session (bti/slot.h). A new one is asked for at 75..90 % of the
  * lifetime, when no call is up; the old one stays good for its connection until phone_retire().
  * Gates      those of the session, best first; TLS is one port above what UDP and TCP have.
@@ -24,6 +26,7 @@ struct phone_cfg {
     const struct options *o;
     const struct say *say;
     unsigned max_calls;
+    bool is_emergency; /* messages without a MAC are taken: the gate may not know our session yet */
     void (*on_ready)(void *arg); /* also after a change of session: register again */
     void (*on_failed)(void *arg, enum bti_exit code, const char *why);
     void (*on_lost)(void *arg); /* the connection to the gate controller ended */
@@ -34,7 +37,7 @@ struct phone_cfg {
 struct phone {
     struct phone_cfg cfg;
     struct loop *loop;
-    struct store *store;
+    struct store *store; /* NULL: nobody's BTI, for an emergency call only */
     struct pki_root *root;
     struct net_addr local;
     struct tls_ctx *tls;
@@ -45,9 +48,9 @@ struct phone {
     struct sip_flow flow, old_flow;
     enum sip_proto proto; /* of the flow; differs from the option only when unproven */
     bool has_flow, has_old_flow, unproven;
-    bool is_emergency; /* messages without a MAC are taken: the gate may not know our session yet */
-    bool going;        /* phone_go() is under way */
-    size_t gate;       /* index of the gate controller in use */
+    bool going;          /* phone_go() is under way */
+    enum sip_proto told; /* what the port of an option --gc is meant for */
+    size_t gate;         /* index of the gate controller in use */
     struct fetch *fetch; /* a session is being asked for */
     struct loop_timer ready, renew;
     enum err lost_why;    /* E_AUTH: TLS did not take our session */
@@ -65,7 +68,7 @@ MUST_CHECK enum err phone_new(struct loop *l, const struct phone_cfg *cfg, struc
                               enum bti_exit *out_code);
 void phone_free(struct phone *p); /* keeps the session for the next run */
 void phone_go(struct phone *p);
-void phone_go_unproven(struct phone *p);
+void phone_go_unproven(struct phone *p); /* from then on, until a session is had */
 /* The gate controller does not take our session: on_ready follows, under a new one (true), or, when
  * ours is so new that it may still be on its way to the gate controller, under the same. */
 bool phone_new_session(struct phone *p);

@@ -1,9 +1,10 @@
 """911 with equipment of others: PSAPs that are sipp behind a Kamailio, callers that nobody knows (a phone with wrong credentials, a
 BTI without a session), databases halted, configuration read again in mid-call."""
 import pathlib
+import re
 import signal
 
-from hglib import wait_for
+from hglib import Relay, wait_for
 from macsip import MacBti
 from peered import PeerTest, at_once
 from peers import Sipp, gateway
@@ -75,6 +76,49 @@ class Psaps(PeerTest):
                 self.assertEqual(phone.final(call).status, 200, "at once and unasked")
                 self.assertEqual(phone.bye(call.dialog).status, 200)
         psap.done()
+
+    def by_nobody(self, name, *words):
+        """A BTI that was never enrolled."""
+        psap = self.psap()
+        call = self.stopping(self.stack.bti(name, self.address()).call("911", "--audio", "tone", "--duration", "1", *words))
+        self.assertEqual(call.exit(), 0, call.events[-4:])
+        psap.done()
+        self.assertGreater(call.seen("media")[0]["rtp_received"], 20)
+        self.assertFalse(call.seen("calling")[-1]["proven"])
+        self.assertFalse(call.seen("answered")[0]["secured"], "no key, so plain RTP")
+        self.assertNotIn("P-Asserted-Identity", psap.messages(), "nobody vouches for it")
+        return call, psap.messages()
+
+    def test_a_bti_without_enrolment(self):
+        """No key store, no session, no domain: it is told of gate controllers, of which the first does not live."""
+        gates = ["--gc", self.address(), "--gc", self.stack.gc_ip]
+        call, _ = self.by_nobody("nobody-tcp", *gates)
+        self.assertEqual([(c["transport"], c["gate"]) for c in call.seen("calling")],
+                         [("TCP", gates[1] + ":5060"), ("TCP", gates[3] + ":5060")])
+        call, said = self.by_nobody("nobody-udp", "--transport", "udp", "--gc", self.stack.gc_ip, "--from", "+19175550000")
+        self.assertRegex(said, r"(?m)^From:.*<sip:\+19175550000@anonymous.invalid>")
+
+    def test_a_bti_without_enrolment_calls_nobody_else(self):
+        bti = self.stack.bti("nobody-else", self.address())
+        for number, words, said in ((BOB, ["--gc", self.stack.gc_ip], "not enrolled"), ("911", [], "with --gc")):
+            done = bti.run("call", number, *words)
+            self.assertEqual(done.returncode, 6, done.stdout + done.stderr)
+            self.assertIn(said, done.stderr)
+
+    def test_a_session_that_the_gate_controller_does_not_know(self):
+        """It may be on its way there still. The answers have no MAC then, and the call goes on at once."""
+        def other_session(octets, upward):
+            return re.sub(rb"kid=[0-9a-f]+", b"kid=" + 32 * b"e", octets) if upward else octets
+        relay = Relay(self.address(), (self.stack.gc_ip, 5060), other_session, source=self.address())
+        self.addCleanup(relay.close)
+        psap = self.psap()
+        call = self.stopping(self.alice.call("911", "--transport", "udp", "--gc", f"{relay.up.getsockname()[0]}:5060", "--audio", "tone",
+                                             "--duration", "1"))
+        self.assertEqual(call.exit(), 0, call.events[-4:])
+        psap.done()
+        self.assertEqual([c["proven"] for c in call.seen("calling")], [True], "one INVITE, under its session")
+        self.assertNotIn(b"Authentication-Info", b"".join(relay.seen_down), "the gate controller could not know it")
+        self.assertNotIn("P-Asserted-Identity", psap.messages())
 
     def test_a_proven_line_is_named(self):
         self.assertRegex(self.by_bti(), rf"(?m)^P-Asserted-Identity:.*<sip:\{ALICE}@")

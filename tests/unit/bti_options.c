@@ -53,12 +53,12 @@ static void enroll_words(void **state)
     assert_string_equal(o.work_order_file, "w");
     assert_true(o.machine && o.symmetric && o.force && o.digits_inband && o.has_mac);
     assert_memory_equal(o.mac, "\x02\x00\x5e\x10\x00\xff", 6);
-    assert_int_equal(o.gc.port, 5060);
+    assert_int_equal(o.gc[0].port, 5060);
     assert_int_equal(o.transport, SIP_UDP);
     assert_int_equal(o.local.family, 4);
     o = good(ENROLL " --gc [::1]:5070 --transport tcp");
-    assert_int_equal(o.gc.family, 6);
-    assert_int_equal(o.gc.port, 5070);
+    assert_int_equal(o.gc[0].family, 6);
+    assert_int_equal(o.gc[0].port, 5070);
     assert_int_equal(o.transport, SIP_TCP);
 }
 
@@ -74,10 +74,12 @@ static void phone_words(void **state)
     assert_int_equal(o.transport, SIP_TLS);
     o = good("call 911 --transport udp --gc 127.0.0.66:5060 --audio file:a.wav --send-digits 12#");
     assert_int_equal(o.transport, SIP_UDP);
-    assert_int_equal(o.gc.port, 5060);
+    assert_int_equal(o.gc[0].port, 5060);
     assert_string_equal(o.audio_file, "a.wav");
-    o = good("call 911 --gc 127.0.0.66");
-    assert_int_equal(o.gc.port, 5061);
+    o = good("call 911 --gc 127.0.0.66 --gc [::1]:5070");
+    assert_int_equal(o.n_gc, 2);
+    assert_int_equal(o.gc[0].port, 0); /* the transport's own, which an emergency call may change */
+    assert_int_equal(o.gc[1].port, 5070);
     o = good("listen --answer-after 300 --reject 486 --max-calls 3 --audio pipe --expires 60");
     assert_int_equal(o.answer_after_ms, 300);
     assert_int_equal(o.reject, 486);
@@ -110,6 +112,7 @@ static void bad_words(void **state)
         "call 911 --duration",
         "call 911 --transport sctp",
         "call 911 --gc headgate.test:5060",
+        "call 911 --gc 127.0.0.1 --gc 127.0.0.2 --gc 127.0.0.3 --gc 127.0.0.4 --gc 127.0.0.5",
         "call 911 --root r",
         "call 911 --send-digits 12x",
         "call 911 --from bob",
