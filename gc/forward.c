@@ -340,6 +340,33 @@ static void drop_own_maddr(const struct worker *w, struct sip_edit *e, const str
     }
 }
 
+/* Of From or To: another name-addr; the parameters, tag included, stay. */
+static enum err put_name(struct sip_edit *e, enum sip_hdr_id id, const char *addr)
+{
+    struct view value = sip_header_value(e->m, id);
+    struct sip_name_addr a;
+    enum err err = addr != NULL ? sip_name_addr_parse(value, &a) : E_STATE;
+
+    if (addr == NULL) {
+        return E_OK;
+    }
+    if (err != E_OK && err != E_NOTFOUND) { /* an unknown scheme is read as well */
+        return err;
+    }
+    if (a.params.n > 0) {
+        value = view_sub(value, 0, (size_t)(a.params.p - value.p) - 1);
+    }
+    sip_edit_part(e, value, view_of(addr));
+    return E_OK;
+}
+
+/* What we vouch for takes the place of what others said. */
+static void put_asserted(struct sip_edit *e, const char *asserted)
+{
+    sip_edit_remove_all(e, SIP_H_P_ASSERTED_IDENTITY);
+    sip_edit_insert(e, SIP_H_FROM, "P-Asserted-Identity: %s", asserted);
+}
+
 static void edit_request(struct worker *w, struct sip_edit *e, const struct forwarding *f,
                          char uri[SIP_MAX_URI])
 {
@@ -368,10 +395,13 @@ static void edit_request(struct worker *w, struct sip_edit *e, const struct forw
     }
     trunk_asserted(w, f, asserted);
     if (asserted[0] != 0 && (is_inside(&f->to->who) || tells_psap(f) || !wants_privacy(f->m))) {
-        sip_edit_insert(e, SIP_H_FROM, "P-Asserted-Identity: %s", asserted);
+        put_asserted(e, asserted);
     }
     if (f->credentials != NULL) {
         sip_edit_insert(e, SIP_H_FROM, "%s", f->credentials);
+    }
+    for (unsigned i = 0; i < f->n_extra; i++) {
+        sip_edit_insert(e, SIP_H_FROM, "%s", f->extra[i]);
     }
 }
 
@@ -384,6 +414,8 @@ enum err forward_request(struct worker *w, const struct forwarding *f, size_t *o
 
     sip_edit_begin(e, f->m);
     err = count_hop(e, f->m, hops);
+    err = err == E_OK ? put_name(e, SIP_H_FROM, f->from_addr) : err;
+    err = err == E_OK ? put_name(e, SIP_H_TO, f->to_addr) : err;
     if (err != E_OK) {
         return err;
     }
@@ -413,13 +445,28 @@ static void add_challenges(struct sip_edit *e, const struct challenges *more)
     }
 }
 
+/* RFC 3261 section 8.2.6.2: From and To of a response are those of the request that its receiver
+ * sent, and a tag of who answers. to: room that lives until the edit is rendered. */
+static void restore_names(struct sip_edit *e, const struct sip_msg *request, char to[SIP_MAX_BYTES])
+{
+    struct sip_text t = {.p = to, .max = SIP_MAX_BYTES};
+    const struct sip_msg *m = e->m;
+
+    sip_text_view(&t, sip_header_value(request, SIP_H_TO));
+    if (request->to_tag.n == 0 && m->to_tag.n > 0) {
+        sip_text_add(&t, ";tag=%.*s", (int)m->to_tag.n, m->to_tag.p);
+    }
+    sip_edit_value(e, sip_header(m, SIP_H_FROM, 0), sip_header_value(request, SIP_H_FROM));
+    sip_edit_value(e, sip_header(m, SIP_H_TO, 0), view_from(to, t.n));
+}
+
 /* 401 and 407 of a BTI would ask the caller for credentials that are none of its business; their
  * challenges are stripped like other claims. */
 enum err forward_response(struct worker *w, const struct passing *p, size_t *out_n)
 {
     struct sip_edit *e = &w->edit;
     const struct sip_msg *m = p->m;
-    char body[SIP_MAX_BYTES];
+    char body[SIP_MAX_BYTES], to_value[SIP_MAX_BYTES];
     const struct sip_hdr *via = sip_header(m, SIP_H_VIA, 0);
     enum err err = E_OK;
     size_t n = 0;
@@ -428,6 +475,12 @@ enum err forward_response(struct worker *w, const struct passing *p, size_t *out
     sip_edit_remove_top_value(e, via);
     strip_proof(w, e, m);
     strip_claims(e, m, p->from, p->to, false);
+    if (p->request != NULL) {
+        restore_names(e, p->request, to_value);
+    }
+    if (p->asserted != NULL && p->asserted[0] != 0 && is_inside(p->to)) {
+        put_asserted(e, p->asserted);
+    }
     add_challenges(e, p->more);
     if (p->session_s != 0) {
         session_timer_edit_answer(e, p->session_s);

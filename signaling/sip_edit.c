@@ -115,6 +115,16 @@ void sip_edit_value(struct sip_edit *e, const struct sip_hdr *h, struct view val
     put(e, place(e, h->value.p), h->value.n, value);
 }
 
+void sip_edit_part(struct sip_edit *e, struct view part, struct view text)
+{
+    BUG_ON(part.n == 0 || place(e, part.p) + part.n > e->m->head.n);
+    if (!is_clean(text)) {
+        fault(e, E_PARSE);
+        return;
+    }
+    put(e, place(e, part.p), part.n, text);
+}
+
 static struct view format(struct sip_edit *e, const char *fmt, va_list ap)
     __attribute__((format(printf, 2, 0)));
 static struct view format(struct sip_edit *e, const char *fmt, va_list ap)

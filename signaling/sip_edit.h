@@ -4,7 +4,7 @@
  * A message without Content-Length (a datagram) gets one, because the next hop may be a stream.
  * Ownership  texts given must live until sip_edit_render(); formatted ones are kept in the edit
  * itself. Overlaps   the same octets changed twice: the last text wins; a change inside a removed
- * line is gone with it. Errors     E_FULL: too many changes (64) or text past SIP_EDIT_TEXT;
+ * line is gone with it. Errors     E_FULL: too many changes or text past SIP_EDIT_TEXT;
  * E_PARSE: a text holds a line end (folds excepted) or a control octet, so no header can be
  * injected; E_STATE: a body without any Content-Type; sticky: check at render. E_RANGE: result
  * larger than the buffer. Threads: one thread at a time. */
@@ -13,8 +13,8 @@
 
 #include "signaling/sip_msg.h"
 
-#define SIP_EDIT_OPS  64
-#define SIP_EDIT_TEXT 4096
+#define SIP_EDIT_OPS  256   /* every header line of a message and what we add */
+#define SIP_EDIT_TEXT 12288 /* two Identity headers and the rest */
 
 struct sip_edit_op {
     size_t at;        /* offset in raw */
@@ -41,6 +41,7 @@ void sip_edit_remove_all(struct sip_edit *e, enum sip_hdr_id id);
 void sip_edit_remove_top_value(struct sip_edit *e,
                                const struct sip_hdr *h); /* first list element */
 void sip_edit_value(struct sip_edit *e, const struct sip_hdr *h, struct view value);
+void sip_edit_part(struct sip_edit *e, struct view part, struct view text); /* of a value */
 /* New line "Name: value" before the first line of `before` (SIP_H_OTHER or absent: as last header).
  */
 void sip_edit_insert(struct sip_edit *e, enum sip_hdr_id before, const char *fmt, ...)

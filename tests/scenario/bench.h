@@ -180,9 +180,24 @@ static inline void bench_lines(struct bench *b)
     struct credential credentials[CREDENTIALS];
     uint8_t sealed[CREDENTIALS][SEALED_MAX];
     static const struct line lines[] = {
-        {1, 1, {ALICE, 12}, {"Alice \"A\"", 9}, false, 0},
-        {2, 2, {BOB, 12}, {"Bob", 3}, false, 0},
-        {3, 3, {CAROL, 12}, {"Carol", 5}, true, 0},
+        {.line_id = 1,
+         .account_id = 1,
+         .number = {ALICE, 12},
+         .display = {"Alice \"A\"", 9},
+         .barred = false,
+         .services = LINE_CALLER_ID},
+        {.line_id = 2,
+         .account_id = 2,
+         .number = {BOB, 12},
+         .display = {"Bob", 3},
+         .barred = false,
+         .services = LINE_CALLER_ID},
+        {.line_id = 3,
+         .account_id = 3,
+         .number = {CAROL, 12},
+         .display = {"Carol", 5},
+         .barred = true,
+         .services = LINE_CALLER_ID},
     };
     static const struct number_row numbers[] = {
         {{ALICE, 12}, 1}, {{BOB, 12}, 2}, {{CAROL, 12}, 3}, {{"+12125550111", 12}, 1}};

@@ -134,9 +134,24 @@ static void rows_reset(void)
 /* What the store would publish: the rows as they stand now. */
 static void publish(struct bench *b, size_t n_trunks)
 {
-    static const struct line lines[] = {{1, 1, {ALICE, 12}, {"Alice \"A\"", 9}, false, 0},
-                                        {2, 2, {BOB, 12}, {"Bob", 3}, false, 0},
-                                        {3, 3, {CAROL, 12}, {"Carol", 5}, true, 0}};
+    static const struct line lines[] = {{.line_id = 1,
+                                         .account_id = 1,
+                                         .number = {ALICE, 12},
+                                         .display = {"Alice \"A\"", 9},
+                                         .barred = false,
+                                         .services = LINE_CALLER_ID},
+                                        {.line_id = 2,
+                                         .account_id = 2,
+                                         .number = {BOB, 12},
+                                         .display = {"Bob", 3},
+                                         .barred = false,
+                                         .services = LINE_CALLER_ID},
+                                        {.line_id = 3,
+                                         .account_id = 3,
+                                         .number = {CAROL, 12},
+                                         .display = {"Carol", 5},
+                                         .barred = true,
+                                         .services = LINE_CALLER_ID}};
     struct snapshot_input in = {.change_seq = 1, /* it does not tell them apart */
                                 .lines = lines,
                                 .n_lines = 3,
