@@ -17,6 +17,7 @@ enum { CTL_OK = 0, CTL_REFUSED = 1, CTL_USAGE = 64, CTL_UNREACHABLE = 69, CTL_BR
 
 struct ctl {
     const char *conninfo;       /* database, as hg_admin (migrate: as the owner) */
+    const char *trace_conninfo; /* the same database, as hg_trace, which alone reads traces */
     const char *control;        /* headgate's control socket */
     const char *work_order_key; /* 32-octet file shared with headgate-prov */
     const char *migrations;     /* folder */
@@ -57,7 +58,7 @@ int ctl_seal_trunk(struct ctl *c, struct view trunk, struct view user,
                    const struct secret *password, uint8_t *sealed, size_t max, size_t *out_n);
 
 /* Rows of texts, shown as an aligned table or as a JSON array of objects keyed by column. */
-#define CTL_COLUMNS_MAX 12
+#define CTL_COLUMNS_MAX 16
 int ctl_show(const struct ctl *c, const struct pg_result *r, const char *const *columns);
 /* One object: key/value pairs, NULL-terminated list of alternating texts. */
 void ctl_say(const struct ctl *c, const char *const *pairs);
@@ -99,6 +100,9 @@ int ctl_trunk_disable(struct ctl *c, struct ctl_args *a);
 int ctl_trunk_enable(struct ctl *c, struct ctl_args *a);
 int ctl_trunk_remove(struct ctl *c, struct ctl_args *a);
 int ctl_trunk_status(struct ctl *c, struct ctl_args *a);
+int ctl_service_show(struct ctl *c, struct ctl_args *a);
+int ctl_service_set(struct ctl *c, struct ctl_args *a);
+int ctl_trace_list(struct ctl *c, struct ctl_args *a);
 int ctl_bti_list(struct ctl *c, struct ctl_args *a);
 int ctl_bti_revoke(struct ctl *c, struct ctl_args *a);
 int ctl_order_new(struct ctl *c, struct ctl_args *a);

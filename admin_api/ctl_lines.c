@@ -106,12 +106,19 @@ int ctl_line_add(struct ctl *c, struct ctl_args *a)
 {
     const char *name = ctl_option(a, "--name");
     const char *level = ctl_option(a, "--level");
+    const char *caller_id = ctl_option(a, "--caller-id");
     char id[24];
-    int rc = want(a, 2, "line add ACCOUNT NUMBER [--name DISPLAY] [--level user|administrator]");
+    int rc = want(a, 2,
+                  "line add ACCOUNT NUMBER [--name DISPLAY] [--level user|administrator] "
+                  "[--caller-id yes|no]");
 
     if (rc == CTL_OK && level != NULL && strcmp(level, "user") != 0 &&
         strcmp(level, "administrator") != 0) {
         rc = ctl_fail(CTL_USAGE, "--level takes user or administrator, not '%s'", level);
+    }
+    if (rc == CTL_OK && caller_id != NULL && strcmp(caller_id, "yes") != 0 &&
+        strcmp(caller_id, "no") != 0) {
+        rc = ctl_fail(CTL_USAGE, "--caller-id takes yes or no, not '%s'", caller_id);
     }
     if (rc == CTL_OK) {
         rc = ctl_id(a->v[0], "ACCOUNT", id);
@@ -123,11 +130,14 @@ int ctl_line_add(struct ctl *c, struct ctl_args *a)
         c,
         "WITH l AS (INSERT INTO core.line (account_id, display, level) VALUES ($1, $2, $3) "
         "RETURNING line_id), n AS (INSERT INTO core.number (number, line_id) "
-        "SELECT $4, line_id FROM l) SELECT line_id FROM l",
-        (const struct pg_param[]){PG_TEXT(view_of(id)), PG_TEXT(view_of(name)),
-                                  PG_TEXT(level != NULL && level[0] == 'a' ? VIEW("1") : VIEW("0")),
-                                  PG_TEXT(view_of(a->v[1]))},
-        4, "line");
+        "SELECT $4, line_id FROM l), s AS (INSERT INTO core.line_service (line_id, caller_id) "
+        "SELECT line_id, true FROM l WHERE $5::boolean) SELECT line_id FROM l",
+        (const struct pg_param[]){
+            PG_TEXT(view_of(id)), PG_TEXT(view_of(name)),
+            PG_TEXT(level != NULL && level[0] == 'a' ? VIEW("1") : VIEW("0")),
+            PG_TEXT(view_of(a->v[1])),
+            PG_TEXT(caller_id != NULL && caller_id[0] == 'y' ? VIEW("true") : VIEW("false"))},
+        5, "line");
 }
 
 int ctl_line_list(struct ctl *c, struct ctl_args *a)
@@ -216,15 +226,16 @@ int ctl_cdr_list(struct ctl *c, struct ctl_args *a)
             c,
             "SELECT to_char(started_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"'), "
             "caller, called, routed, route, status, coalesce(round(extract(epoch FROM ended_at - "
-            "answered_at)::numeric, 1)::text, ''), end_by, call_id, node FROM cdr.call ORDER BY "
-            "started_at DESC LIMIT $1",
+            "answered_at)::numeric, 1)::text, ''), end_by, CASE WHEN private THEN 'yes' ELSE 'no' "
+            "END, "
+            "forwarded_by, attest, call_id, node FROM cdr.call ORDER BY started_at DESC LIMIT $1",
             (const struct pg_param[]){PG_TEXT(view_of(n))}, 1, &r);
     }
     if (rc == CTL_OK) {
         rc = ctl_show(c, r,
                       (const char *const[]){"started", "caller", "called", "routed", "route",
-                                            "status", "seconds", "ended_by", "call_id", "node",
-                                            NULL});
+                                            "status", "seconds", "ended_by", "private",
+                                            "forwarded_by", "attest", "call_id", "node", NULL});
     }
     pg_result_free(r);
     return rc;

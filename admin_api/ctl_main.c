@@ -19,7 +19,11 @@ struct command {
     "[--source NETWORK,...|none] [--trusts-identity yes|no] [--sends-identity yes|no] "            \
     "[--transit yes|no] [--number-form e164|bare|national] [--strip N] [--add DIGITS] "            \
     "[--default-number NUMBER] [--max-channels N] [--max-cps N] [--ping SECONDS] "                 \
-    "[--user NAME --password-file FILE|-]"
+    "[--user NAME --password-file FILE|-] [--stir-sign yes|no] [--stir-verify off|mark|reject]"
+#define SERVICE_OPTIONS                                                                            \
+    "[--caller-id yes|no] [--private yes|no] [--reject-anonymous yes|no] "                         \
+    "[--forward-always NUMBER|off] [--forward-busy NUMBER|off] [--forward-no-answer NUMBER|off] "  \
+    "[--no-answer-seconds N]"
 #define ROUTE_OPTIONS "[--priority N] [--weight N] [--max-channels N] [--time HOURS]"
 #define RULE_OPTIONS                                                                               \
     "[--digits N|MIN-MAX|any] [--rank N] [--strip N] [--add KEYS] [--feature yes|no] "             \
@@ -38,13 +42,18 @@ static const struct command commands[] = {
     {"account list", "", "accounts", ctl_account_list},
     {"account bar", "ACCOUNT", "only 611 and emergency calls for all its lines", ctl_account_bar},
     {"account unbar", "ACCOUNT", "lift that", ctl_account_unbar},
-    {"line add", "ACCOUNT NUMBER [--name DISPLAY] [--level user|administrator]",
+    {"line add",
+     "ACCOUNT NUMBER [--name DISPLAY] [--level user|administrator] [--caller-id yes|no]",
      "new line with its primary number (+E.164)", ctl_line_add},
     {"line list", "", "lines", ctl_line_list},
     {"line bar", "LINE", "only 611 and emergency calls", ctl_line_bar},
     {"line unbar", "LINE", "lift that", ctl_line_unbar},
     {"number add", "LINE NUMBER", "one more number for a line", ctl_number_add},
     {"number remove", "NUMBER", "take a number away", ctl_number_remove},
+    {"service show", "LINE|NUMBER", "what a line subscribes to, and where its calls are forwarded",
+     ctl_service_show},
+    {"service set", "LINE|NUMBER " SERVICE_OPTIONS, "change what the options name",
+     ctl_service_set},
     {"workorder new", "LINE [--hours N]", "print a new work-order number, once", ctl_order_new},
     {"workorder list", "", "work orders, without their numbers", ctl_order_list},
     {"workorder cancel", "ID", "make a work order useless", ctl_order_cancel},
@@ -92,15 +101,20 @@ static const struct command commands[] = {
     {"sessions", "", "sessions held (never keys)", ctl_sessions},
     {"ps", "", "provisioning servers and their health", ctl_ps},
     {"cdr list", "[--limit N]", "call records, newest first", ctl_cdr_list},
+    {"trace list", "[--line LINE] [--limit N]", "calls that lines had traced (*57), newest first",
+     ctl_trace_list},
 };
 
 struct settings {
-    const char *conninfo, *control, *work_order_key, *migrations;
+    const char *conninfo, *trace_conninfo, *control, *work_order_key, *migrations;
 };
 
 static const struct conf_field fields[] = {
     {"database.conninfo", CONF_TEXT, offsetof(struct settings, conninfo),
      "host=/var/run/postgresql dbname=headgate user=hg_admin", 0, 0, "libpq connection keywords"},
+    {"database.trace_conninfo", CONF_TEXT, offsetof(struct settings, trace_conninfo),
+     "host=/var/run/postgresql dbname=headgate user=hg_trace", 0, 0,
+     "libpq connection keywords for trace list alone"},
     {"control.socket", CONF_PATH, offsetof(struct settings, control), "/run/headgate/control.sock",
      0, 0, "control socket of headgate"},
     {"keys.work_order", CONF_PATH, offsetof(struct settings, work_order_key),
@@ -238,6 +252,7 @@ int main(int argc, char **argv)
     }
     conf = load(config, &s);
     c.conninfo = s.conninfo;
+    c.trace_conninfo = s.trace_conninfo;
     c.control = s.control;
     c.work_order_key = s.work_order_key;
     c.migrations = s.migrations;

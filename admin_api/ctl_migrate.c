@@ -114,7 +114,7 @@ static int load_all(const char *folder, struct migrations *all)
  * set up by whoever runs the database. */
 static const char prepare[] =
     "DO $$ DECLARE r text; BEGIN\n"
-    "  FOREACH r IN ARRAY ARRAY['hg_gc', 'hg_prov', 'hg_admin', 'hg_li'] LOOP\n"
+    "  FOREACH r IN ARRAY ARRAY['hg_gc', 'hg_prov', 'hg_admin', 'hg_li', 'hg_trace'] LOOP\n"
     "    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = r) THEN\n"
     "      EXECUTE format('CREATE ROLE %I LOGIN', r);\n"
     "    END IF;\n"

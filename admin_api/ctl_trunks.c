@@ -10,7 +10,7 @@
 
 #define USAGE_ADD  "trunk add NAME HOST [OPTION ...]"
 #define USAGE_SET  "trunk set NAME [--host HOST] [OPTION ...]"
-#define COLUMNS    20 /* without id and password */
+#define COLUMNS    22 /* without id */
 #define SOURCES    1024
 #define NUMBER_MAX 0x7fffffffu
 
@@ -18,6 +18,7 @@
 
 static const char *const TRANSPORTS[] = {"any", "udp", "tcp", "tls", NULL};
 static const char *const AUTHS[] = {"address", "certificate", NULL};
+static const char *const VERIFY[] = {"off", "mark", "reject", NULL};
 static const char *const FORMS[] = {"e164", "bare", "national", NULL};
 
 struct row {
@@ -56,7 +57,7 @@ static void take_options(struct opts *o, struct row *r)
 {
     struct trunk *t = &r->t;
     uint32_t port = t->port;
-    unsigned proto = t->proto, auth = t->auth, form = t->form;
+    unsigned proto = t->proto, auth = t->auth, form = t->form, verify = t->stir_verify;
     struct view user = t->auth_user;
 
     opt_text(o, "--host", &t->host);
@@ -75,6 +76,8 @@ static void take_options(struct opts *o, struct row *r)
     opt_number(o, "--max-channels", NUMBER_MAX, &t->max_channels);
     opt_number(o, "--max-cps", NUMBER_MAX, &t->max_cps);
     opt_number(o, "--ping", 3600, &t->ping_s);
+    opt_yes(o, "--stir-sign", &t->stir_sign);
+    opt_choice(o, "--stir-verify", VERIFY, &verify);
     opt_text(o, "--user", &t->auth_user);
     if (o->rc == CTL_OK) {
         r->password_file = ctl_option(o->a, "--password-file");
@@ -84,6 +87,7 @@ static void take_options(struct opts *o, struct row *r)
     t->proto = (uint8_t)proto;
     t->auth = (enum trunk_auth)auth;
     t->form = (enum number_form)form;
+    t->stir_verify = (uint8_t)verify;
     r->user_changed = !view_eq(user, t->auth_user);
 }
 
@@ -167,7 +171,8 @@ static int read_row(struct ctl *c, const char *name, struct row *r)
                        "SELECT name, host, port, transport, auth, tls_name, "
                        "array_to_string(sources, ' '), trusts_identity, sends_identity, "
                        "may_transit, disabled, number_form, strip, add_digits, default_number, "
-                       "max_channels, max_cps, ping_s, auth_user FROM core.trunk WHERE name = $1",
+                       "max_channels, max_cps, ping_s, auth_user, stir_sign, stir_verify "
+                       "FROM core.trunk WHERE name = $1",
                        &p, 1, &r->was);
     const struct pg_result *w = r->was;
 
@@ -195,7 +200,9 @@ static int read_row(struct ctl *c, const char *name, struct row *r)
                           .max_channels = (uint32_t)pg_u64(w, 0, 15),
                           .max_cps = (uint32_t)pg_u64(w, 0, 16),
                           .ping_s = (uint32_t)pg_u64(w, 0, 17),
-                          .auth_user = pg_text(w, 0, 18)};
+                          .auth_user = pg_text(w, 0, 18),
+                          .stir_sign = pg_bool(w, 0, 19),
+                          .stir_verify = (uint8_t)index_of(VERIFY, pg_text(w, 0, 20))};
     return CTL_OK;
 }
 
@@ -226,6 +233,8 @@ static int write_row(struct ctl *c, const struct row *r, const char *sql, struct
         opt_uint_param(t->ping_s, n[4]),
         opt_text_param(t->auth_user),
         sealed.p != NULL ? PG_BYTES(sealed) : PG_NULL,
+        opt_bool_param(t->stir_sign),
+        PG_TEXT(view_of(VERIFY[t->stir_verify])),
     };
     int rc = ctl_query(c, sql, p, COLUMNS, &result);
 
@@ -241,15 +250,17 @@ static int write_row(struct ctl *c, const struct row *r, const char *sql, struct
 #define SQL_ADD                                                                                    \
     "INSERT INTO core.trunk (name, host, port, transport, auth, tls_name, sources, "               \
     "trusts_identity, sends_identity, may_transit, disabled, number_form, strip, add_digits, "     \
-    "default_number, max_channels, max_cps, ping_s, auth_user, auth_sealed) VALUES ($1, $2, $3, "  \
-    "$4, $5, $6, " SOURCES_SQL ", $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, "      \
-    "coalesce($20, ''::bytea)) ON CONFLICT (name) DO NOTHING RETURNING trunk_id"
+    "default_number, max_channels, max_cps, ping_s, auth_user, auth_sealed, stir_sign, "           \
+    "stir_verify) VALUES ($1, $2, $3, $4, $5, $6, " SOURCES_SQL ", $8, $9, $10, $11, $12, $13, "   \
+    "$14, $15, $16, $17, $18, $19, coalesce($20, ''::bytea), $21, $22) "                           \
+    "ON CONFLICT (name) DO NOTHING RETURNING trunk_id"
 #define SQL_SET                                                                                    \
     "UPDATE core.trunk SET host = $2, port = $3, transport = $4, auth = $5, tls_name = $6, "       \
     "sources = " SOURCES_SQL ", trusts_identity = $8, sends_identity = $9, may_transit = $10, "    \
     "disabled = $11, number_form = $12, strip = $13, add_digits = $14, default_number = $15, "     \
     "max_channels = $16, max_cps = $17, ping_s = $18, auth_user = $19, auth_sealed = CASE WHEN "   \
-    "$19 = '' THEN '' ELSE coalesce($20, auth_sealed) END WHERE name = $1 RETURNING trunk_id"
+    "$19 = '' THEN '' ELSE coalesce($20, auth_sealed) END, stir_sign = $21, stir_verify = $22 "    \
+    "WHERE name = $1 RETURNING trunk_id"
 
 static int finish(struct ctl *c, struct row *r, const char *sql)
 {
@@ -339,7 +350,8 @@ int ctl_trunk_show(struct ctl *c, struct ctl_args *a)
         "auth",           "tls_name", "sources",        "trusts_identity",
         "sends_identity", "transit",  "disabled",       "number_form",
         "strip",          "add",      "default_number", "max_channels",
-        "max_cps",        "ping",     "user",           "routes"};
+        "max_cps",        "ping",     "user",           "stir_sign",
+        "stir_verify",    "routes"};
     enum { FIELDS = sizeof names / sizeof *names };
     char values[FIELDS][SOURCES];
     const char *pairs[2 * FIELDS + 1];
@@ -356,11 +368,16 @@ int ctl_trunk_show(struct ctl *c, struct ctl_args *a)
                                   "" YES("may_transit") ", " YES(
                                       "disabled") ", number_form, strip, add_digits, "
                                                   "default_number, "
-                                                  "t.max_channels, max_cps, ping_s, auth_user, "
-                                                  "coalesce((SELECT string_agg(r.name, ' ' "
-                                                  "ORDER BY r.name) FROM core.route r WHERE "
-                                                  "r.trunk_id = t.trunk_id), '') "
-                                                  "FROM core.trunk t WHERE t.name = $1",
+                                                  "t.max_channels, max_cps, ping_s, "
+                                                  "auth_user, " YES(
+                                                      "stir_sign") ", stir_verify, "
+                                                                   "coalesce((SELECT "
+                                                                   "string_agg(r.name, ' ' "
+                                                                   "ORDER BY r.name) FROM "
+                                                                   "core.route r WHERE "
+                                                                   "r.trunk_id = t.trunk_id), '') "
+                                                                   "FROM core.trunk t WHERE t.name "
+                                                                   "= $1",
             (const struct pg_param[]){PG_TEXT(view_of(a->v[0]))}, 1, &r);
     }
     if (o.rc == CTL_OK && pg_rows(r) == 0) {

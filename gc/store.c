@@ -355,10 +355,12 @@ static enum err make_parts(struct store *s)
     TRY(loop_new(clock_system(), &s->l));
     TRY(loop_wake_new(s->l, on_wake, s, &s->wake));
     TRY(cdrs_new(s, &s->cdrs));
+    TRY(asks_new(s, &s->asks));
     TRY(keeper_new(s, &s->keeper));
     TRY(changes_new(s, &s->changes));
     TRY(changes_open(s->changes));
     TRY(cdrs_open(s->cdrs));
+    TRY(asks_open(s->asks));
     TRY(keeper_open(s->keeper));
     TRY(loop_timer_start(s->l, &s->tick, TICK_MS, on_tick, s));
 out:
@@ -370,6 +372,7 @@ static void free_parts(struct store *s)
     changes_free(s->changes);
     keeper_free(s->keeper);
     cdrs_free(s->cdrs);
+    asks_free(s->asks);
     if (s->l != NULL) {
         loop_timer_stop(s->l, &s->tick);
         loop_timer_stop(s->l, &s->flush_limit);
@@ -438,6 +441,11 @@ void store_stop(struct store *s)
 bool store_cdr(struct store *s, unsigned worker, const struct cdr *c)
 {
     return cdrs_push(s->cdrs, worker, c);
+}
+
+enum err store_line_ask(struct store *s, const struct line_ask *ask)
+{
+    return asks_push(s->asks, ask);
 }
 
 void store_mirror_binding(struct store *s, unsigned worker, const struct binding *b, bool removed)

@@ -14,7 +14,9 @@
  * bounded ring; COPY into cdr.call every 200 ms or 500 rows; while PostgreSQL is away rows go to
  * the spill file (fsync each batch), which is loaded and truncated later, each row exactly once
  * (unique cdr_id). A full disk: alarm event "cdr.spill_failed", rows kept in memory up to the
- * ring's bound, then counted as lost; calls go on. Threads    store_* marked W: any worker thread.
+ * ring's bound, then counted as lost; calls go on. Service records    a line's own changes, traces
+ * and its last call: a bounded number of questions, each answered once (store_line_ask()).
+ * Threads    store_* marked W: any worker thread.
  * Others: main thread before start / after stop. */
 #ifndef GC_STORE_H
 #define GC_STORE_H
@@ -25,6 +27,7 @@
 #include "routing/snapshot.h"
 
 struct store;
+struct line_answer;
 
 struct store_cfg {
     const char *node;                        /* name of this node, unique in the cluster */
@@ -42,6 +45,9 @@ struct store_cfg {
     /* Called on the store thread when a BTI was revoked or its line barred: workers close its
      * connections. */
     void (*on_revoked)(void *arg, const uint8_t kid[BTI_KID_BYTES]);
+    /* The answer to store_line_ask(), on the store thread, during the call only. NULL: nobody waits
+     * for any. */
+    void (*on_line_answer)(void *arg, const struct line_answer *a);
     void *arg;
 };
 
@@ -88,7 +94,8 @@ struct store_health {
 void store_health(const struct store *s, struct store_health *out);
 /* A line changes its own service record, or asks for its last incoming call (feature codes). The
  * answer comes when the database has it, on the store's thread, by store_cfg.on_line_answer; with
- * the database away it comes at once with E_IO, and nothing was changed. */
+ * the database away it comes at once with E_IO, and nothing was changed. A connection that breaks
+ * in the middle is E_IO too; then it is unknown whether the change was made. */
 enum line_ask_kind {
     LINE_ASK_SET,      /* setting, value */
     LINE_ASK_TRACE,    /* *57: a trace record of the last incoming call */
@@ -123,7 +130,8 @@ struct line_answer {
     enum err e;            /* E_OK; E_NOTFOUND: no call; E_IO: database away; E_DENIED: refused */
     struct last_call last; /* LINE_ASK_LAST_CALL */
 };
-/* W: E_FULL: too many questions are open. */
+/* W: E_FULL: too many questions are open; E_NOMEM: no answer comes after either. Texts that are not
+ * printable ASCII are stored with '?'. */
 MUST_CHECK enum err store_line_ask(struct store *s, const struct line_ask *ask);
 /* Any thread: the database is asked for changes now, not at the next poll. */
 void store_look(struct store *s);

@@ -17,10 +17,13 @@
 #define ALARM_MS      5000 /* between two alarms of the same kind */
 #define FLUSH_MAX_MS  2000
 #define YEAR_9999_US  253402300799000000ull
+#define FORMER_TABS   13 /* of a row before it had the last three columns */
+#define LATER_COLUMNS "\tf\t\t"
+#define LATER_BYTES   (sizeof LATER_COLUMNS - 1)
 
 #define COLUMNS                                                                                    \
     "cdr_id, started_at, answered_at, ended_at, caller_line, callee_line, caller, called, "        \
-    "routed, call_id, route, status, end_by, node"
+    "routed, call_id, route, status, end_by, node, private, forwarded_by, attest"
 #define SQL_COPY "COPY cdr.incoming (" COLUMNS ") FROM STDIN"
 #define SQL_MOVE                                                                                   \
     "WITH moved AS (DELETE FROM cdr.incoming WHERE node = $1 RETURNING " COLUMNS ") "              \
@@ -156,8 +159,28 @@ size_t cdr_format(const struct cdr *r, char dst[SPILL_LINE_MAX])
     p += snprintf(p, 8, "%u\t", (unsigned)r->status);
     p = put_text(p, r->end_by, sizeof r->end_by);
     p = put_text(p, r->node, sizeof r->node);
+    *p++ = r->is_private ? 't' : 'f';
+    *p++ = '\t';
+    p = put_text(p, r->forwarded_by, sizeof r->forwarded_by);
+    p = put_text(p, r->attest, sizeof r->attest);
     p[-1] = '\n';
     return (size_t)(p - dst);
+}
+
+/* Files of former versions hold rows with fewer columns. */
+size_t cdr_from_spill(char *dst, const char *row, size_t n)
+{
+    size_t tabs = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        tabs += row[i] == '\t';
+    }
+    memmove(dst, row, n);
+    if (tabs == FORMER_TABS) {
+        memcpy(dst + n - 1, LATER_COLUMNS "\n", LATER_BYTES + 1);
+        n += LATER_BYTES;
+    }
+    return n;
 }
 
 /* ---- filling a batch ---------------------------------------------------------------------------
@@ -198,8 +221,10 @@ static void fill_from_rings(struct cdrs *c)
 static void fill_from_spill(struct cdrs *c)
 {
     struct batch *b = &c->b;
+    char *in = b->text + BATCH_ROWS * LATER_BYTES; /* room in front for rows that grow */
     size_t n = 0, rows = 0;
-    enum err e = spill_peek(c->spill, b->text, BATCH_BYTES, BATCH_ROWS, &n, &rows);
+    enum err e =
+        spill_peek(c->spill, in, BATCH_BYTES - BATCH_ROWS * LATER_BYTES, BATCH_ROWS, &n, &rows);
 
     if (e != E_OK) {
         LOG(LV_ERROR, "cdr.spill_unreadable", KV("file", c->s->cfg.spill_path), KV_ERR(e));
@@ -207,9 +232,9 @@ static void fill_from_spill(struct cdrs *c)
         return;
     }
     for (size_t at = 0; at < n;) {
-        const char *end = memchr(b->text + at, '\n', n - at);
-        size_t octets = (size_t)(end + 1 - (b->text + at));
-        batch_close_row(b, octets);
+        const char *end = memchr(in + at, '\n', n - at);
+        size_t octets = (size_t)(end + 1 - (in + at));
+        batch_close_row(b, cdr_from_spill(b->text + b->text_n, in + at, octets));
         at += octets;
     }
     b->from_spill = true;

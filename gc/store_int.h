@@ -3,8 +3,9 @@
  * Parts      store.c (thread, pinning, health), store_snapshot.c (changes from PostgreSQL),
  * store_load.c (everything from PostgreSQL), store_keys.c, store_patch.c (old snapshot +
  * changed rows -> new one), store_sessions.c and store_mirror.c (Redis), store_cdr.c and
- * store_spill.c (call records), store_job.c (work that takes long). Threads    the store's loop
- * unless said otherwise: parts are made before the thread starts and freed after it ended. */
+ * store_spill.c (call records), store_ask.c (service records), store_job.c (work that takes long).
+ * Threads    the store's loop unless said otherwise: parts are made before the thread starts and
+ * freed after it ended. */
 #ifndef GC_STORE_INT_H
 #define GC_STORE_INT_H
 
@@ -125,21 +126,25 @@ typedef void load_fn(struct store *s, enum err e, struct patch *all); /* takes a
 MUST_CHECK enum err load_start(struct store *s, load_fn *fn, struct load **out);
 void load_free(struct load *l);
 /* Rows as every query of lines gives them: id, account, display, barred, level, primary, numbers
- * joined by ',', credentials joined by ',' and in them by ' '. A row whose account is NULL is gone.
- */
+ * joined by ',', credentials joined by ',' and in them by ' ', then the service record (NULLs when
+ * there is none). A row whose account is NULL is gone. */
+#define LINE_TABLES " LEFT JOIN core.line_service s ON s.line_id = l.line_id "
+
 #define LINE_COLUMNS                                                                               \
     "l.account_id, l.display, l.barred OR a.barred, l.level, "                                     \
     "(SELECT n.number FROM core.number n WHERE n.line_id = l.line_id AND n.is_primary), "          \
     "(SELECT string_agg(n.number, ',') FROM core.number n WHERE n.line_id = l.line_id), "          \
     "(SELECT string_agg(concat_ws(' ', c.credential_id, c.username, c.algorithm, "                 \
     "CASE WHEN c.disabled THEN 1 ELSE 0 END, encode(c.ha1_sealed, 'hex')), ',') "                  \
-    "FROM core.credential c WHERE c.line_id = l.line_id)"
+    "FROM core.credential c WHERE c.line_id = l.line_id), "                                        \
+    "s.caller_id, s.private, s.rejects_anonymous, s.no_answer_s, s.forward_always, "               \
+    "s.forward_busy, s.forward_no_answer"
 #define BTI_COLUMNS "b.line_id, b.revoked_at IS NOT NULL"
 #define SQL_TRUNKS                                                                                 \
     "SELECT trunk_id, name, host, port, transport, auth, tls_name, "                               \
     "array_to_string(sources, ' '), trusts_identity, sends_identity, may_transit, disabled, "      \
     "number_form, strip, add_digits, default_number, max_channels, max_cps, ping_s, auth_user, "   \
-    "auth_sealed FROM core.trunk"
+    "auth_sealed, stir_sign, stir_verify FROM core.trunk"
 #define SQL_ROUTES                                                                                 \
     "SELECT route_id, name, kind, prefix, priority, next_hop, trunk_id, weight, max_channels, "    \
     "days, from_min, to_min, utc_offset_min + 840 FROM core.route"
@@ -297,6 +302,17 @@ void cdrs_flush(struct cdrs *c, void (*fn)(void *arg), void *arg);
 bool cdrs_up(const struct cdrs *c);
 /* One row in COPY text format with its newline; returns its octets. */
 size_t cdr_format(const struct cdr *r, char dst[SPILL_LINE_MAX]);
+/* A row of the spill file, n octets with its newline, with the columns of today; they may overlap
+ * when dst lies before it. Returns its octets, at most 4 more. */
+size_t cdr_from_spill(char *dst, const char *row, size_t n);
+
+/* ---- store_ask.c -------------------------------------------------------------------------------
+ */
+struct asks;
+MUST_CHECK enum err asks_new(struct store *s, struct asks **out);
+MUST_CHECK enum err asks_open(struct asks *k); /* starts connecting */
+void asks_free(struct asks *k);                /* open questions get no answer */
+/* W */ MUST_CHECK enum err asks_push(struct asks *k, const struct line_ask *ask);
 
 /* ---- store.c -----------------------------------------------------------------------------------
  */
@@ -341,6 +357,7 @@ struct store {
     struct changes *changes;
     struct keeper *keeper;
     struct cdrs *cdrs;
+    struct asks *asks;
     struct loop_timer tick, flush_limit;
     unsigned meter[SM_COUNT];
     /* store_health() */

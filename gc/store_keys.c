@@ -123,7 +123,7 @@ bool keys_add(struct keys *k, struct view table, struct view key)
         return keys_add_id(&k->accounts, id);
     }
     return (!view_eq(table, VIEW("line")) && !view_eq(table, VIEW("number")) &&
-            !view_eq(table, VIEW("credential"))) ||
+            !view_eq(table, VIEW("credential")) && !view_eq(table, VIEW("line_service"))) ||
            keys_add_id(&k->lines, id);
 }
 

@@ -90,6 +90,17 @@ out:
     return e;
 }
 
+static void load_service(struct line *l, const struct pg_result *r, size_t row)
+{
+    l->services = (pg_bool(r, row, 8) ? LINE_CALLER_ID : 0u) |
+                  (pg_bool(r, row, 9) ? LINE_PRIVATE : 0u) |
+                  (pg_bool(r, row, 10) ? LINE_REJECTS_ANONYMOUS : 0u);
+    l->no_answer_s = (uint16_t)pg_u64(r, row, 11);
+    l->forward[FORWARD_ALWAYS] = pg_text(r, row, 12);
+    l->forward[FORWARD_BUSY] = pg_text(r, row, 13);
+    l->forward[FORWARD_NO_ANSWER] = pg_text(r, row, 14);
+}
+
 /* id, LINE_COLUMNS */
 enum err load_line_row(struct patch *p, const struct pg_result *r, size_t row)
 {
@@ -105,6 +116,7 @@ enum err load_line_row(struct patch *p, const struct pg_result *r, size_t row)
     if (l.line_id == 0) {
         return FAIL(E_PARSE);
     }
+    load_service(&l, r, row);
     TRY(patch_add_line(p, &l, gone));
     if (!gone) {
         TRY(add_numbers(p, l.line_id, pg_text(r, row, 6)));
@@ -144,6 +156,14 @@ static uint8_t transport_of(struct view name) /* as in struct trunk */
     return i; /* an unknown one is past the end: the row is left out by name */
 }
 
+static uint8_t verify_of(struct view name) /* an unknown one: the row is left out by name */
+{
+    return view_eq(name, VIEW("off"))      ? STIR_VERIFY_OFF
+           : view_eq(name, VIEW("mark"))   ? STIR_VERIFY_MARK
+           : view_eq(name, VIEW("reject")) ? STIR_VERIFY_REJECT
+                                           : STIR_VERIFY_REJECT + 1;
+}
+
 static enum number_form form_of(struct view name)
 {
     return view_eq(name, VIEW("bare"))       ? NUMBER_BARE
@@ -177,7 +197,9 @@ enum err load_trunk_row(struct patch *p, const struct pg_result *r, size_t row)
         .max_cps = (uint32_t)pg_u64(r, row, 17),
         .ping_s = (uint32_t)pg_u64(r, row, 18),
         .auth_user = pg_text(r, row, 19),
-        .auth_sealed = view_from(sealed, n)};
+        .auth_sealed = view_from(sealed, n),
+        .stir_sign = pg_bool(r, row, 21),
+        .stir_verify = verify_of(pg_text(r, row, 22))};
 
     return e == E_OK ? patch_add_trunk(p, &t) : FAIL(E_PARSE);
 }
@@ -241,7 +263,7 @@ static const char *cursor_of(enum step step)
     switch (step) {
     case STEP_LINES:
         return "DECLARE c NO SCROLL CURSOR FOR SELECT l.line_id, " LINE_COLUMNS
-               " FROM core.line l JOIN core.account a ON a.account_id = l.account_id";
+               " FROM core.line l JOIN core.account a ON a.account_id = l.account_id" LINE_TABLES;
     case STEP_BTIS:
         return "DECLARE c NO SCROLL CURSOR FOR SELECT b.bti_id, " BTI_COLUMNS " FROM core.bti b";
     case STEP_TRUNKS:

@@ -69,6 +69,9 @@ enum err patch_add_line(struct patch *p, const struct line *l, bool gone)
     p->lines = rows;
     TRY(patch_keep(p, l->number, &row.row.number));
     TRY(patch_keep(p, l->display, &row.row.display));
+    for (size_t i = 0; i < FORWARDS; i++) {
+        TRY(patch_keep(p, l->forward[i], &row.row.forward[i]));
+    }
     p->lines[p->n_lines++] = row;
 out:
     return e;

@@ -30,7 +30,7 @@
 #define SQL_ACCOUNTS "SELECT line_id FROM core.line WHERE account_id = ANY($1::bigint[])"
 #define SQL_LINES                                                                                  \
     "SELECT k.id, " LINE_COLUMNS " FROM unnest($1::bigint[]) AS k(id) LEFT JOIN core.line l ON "   \
-    "l.line_id = k.id LEFT JOIN core.account a ON a.account_id = l.account_id"
+    "l.line_id = k.id LEFT JOIN core.account a ON a.account_id = l.account_id" LINE_TABLES
 
 /* Routes before trunks: a trunk that a route names is then there when the trunks are read. */
 enum round_step {

@@ -191,6 +191,9 @@ const char *trunk_fault(const struct trunk *t)
     if (t->auth_user.n > USER_MAX || !only(t->auth_user, "._~+-", true)) {
         return "auth_user: not up to 64 of A-Z a-z 0-9 . _ ~ + -";
     }
+    if (t->stir_verify > STIR_VERIFY_REJECT) {
+        return "stir_verify: unknown";
+    }
     if (t->auth_sealed.n > SEALED_MAX) {
         return "auth_sealed: more than 256 octets";
     }
@@ -255,6 +258,29 @@ const char *rule_fault(const struct dial_rule *r)
     }
     if (after_plus(r->add).n > 15 || !only(after_plus(r->add), "*#", false)) {
         return "add_digits: not up to 15 keys of 0-9 * # with an optional + first";
+    }
+    return NULL;
+}
+
+const char *service_fault(const struct line *l)
+{
+    static const char *const faults[FORWARDS] = {
+        [FORWARD_ALWAYS] = "forward_always: not E.164",
+        [FORWARD_BUSY] = "forward_busy: not E.164",
+        [FORWARD_NO_ANSWER] = "forward_no_answer: not E.164",
+    };
+
+    for (size_t i = 0; i < FORWARDS; i++) {
+        if (l->forward[i].n > 0 && !plan_e164(l->forward[i])) {
+            return faults[i];
+        }
+    }
+    if (l->no_answer_s != 0 &&
+        (l->no_answer_s < NO_ANSWER_MIN_S || l->no_answer_s > NO_ANSWER_MAX_S)) {
+        return "no_answer_s: not 5 to 120";
+    }
+    if ((l->services & ~LINE_SERVICES) != 0) {
+        return "services: unknown";
     }
     return NULL;
 }

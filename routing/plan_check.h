@@ -10,11 +10,15 @@
 
 #define TRUNK_SOURCES_MAX 16
 #define TRUNK_NAME_MAX    63
+#define NO_ANSWER_MIN_S   5
+#define NO_ANSWER_MAX_S   120
 
 const char *trunk_fault(const struct trunk *t);
 const char *route_fault(const struct route *r); /* not whether its trunk is there */
 const char *rule_fault(const struct dial_rule *r);
 const char *credential_fault(const struct credential *c); /* not whether its line is there */
+
+const char *service_fault(const struct line *l); /* the service record alone */
 
 /* "+12125550101": '+', no leading 0, 7 to 15 digits. */
 bool plan_e164(struct view v);

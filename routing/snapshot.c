@@ -144,6 +144,9 @@ static size_t pool_bytes(const struct snapshot_input *in)
         n += SNAPSHOT_NUMBER_MAX;
         n +=
             in->lines[i].display.n < SNAPSHOT_NAME_MAX ? in->lines[i].display.n : SNAPSHOT_NAME_MAX;
+        for (size_t k = 0; k < FORWARDS; k++) {
+            n += in->lines[i].forward[k].n > 0 ? SNAPSHOT_NUMBER_MAX : 0;
+        }
     }
     n += in->n_numbers * SNAPSHOT_NUMBER_MAX;
     return n + snapshot_plan_text(in);
@@ -175,6 +178,7 @@ static enum err take_lines(const struct snapshot_making *b)
         s->lines[i] = *l;
         s->lines[i].display = snapshot_keep_name(s, l->display);
         s->lines[i].number = VIEW("");
+        snapshot_take_service(s, &s->lines[i]);
         if (!snapshot_add(s, LINES, i)) {
             return refuse(b, E_PARSE, "line", i, l->line_id, "line_id: twice");
         }

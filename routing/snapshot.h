@@ -27,17 +27,18 @@ enum line_service {
     LINE_PRIVATE = 2,          /* its calls are private unless *82 says otherwise */
     LINE_REJECTS_ANONYMOUS = 4 /* *77: calls whose caller hides are refused (433) */
 };
+#define LINE_SERVICES 7u /* all of them */
 enum line_forward { FORWARD_ALWAYS, FORWARD_BUSY, FORWARD_NO_ANSWER, FORWARDS };
 
 struct line {
     uint64_t line_id, account_id;
-    uint32_t services;             /* enum line_service */
-    struct view forward[FORWARDS]; /* E.164; empty: not forwarded */
-    uint16_t no_answer_s;          /* FORWARD_NO_ANSWER: how long it rings first; 0: 20 */
     struct view number;            /* primary E.164, "+12125550101"; empty: none yet */
     struct view display;           /* caller name, UTF-8, <= 64 octets; may be empty */
     bool barred;                   /* account or line: only 611 and emergency */
     uint8_t level;                 /* 0 user, 1 administrator */
+    uint32_t services;             /* enum line_service */
+    struct view forward[FORWARDS]; /* E.164; empty: not forwarded */
+    uint16_t no_answer_s;          /* FORWARD_NO_ANSWER: how long it rings first; 0: 20 */
 };
 
 struct bti_row {
@@ -78,6 +79,9 @@ struct route {
 /* A number as it is written towards a trunk. */
 enum number_form { NUMBER_E164, NUMBER_BARE, NUMBER_NATIONAL }; /* +12125550101, 1212..., 212... */
 
+/* What is done with the Identity header (RFC 8224) of a call from a trunk. */
+enum stir_verify { STIR_VERIFY_OFF, STIR_VERIFY_MARK, STIR_VERIFY_REJECT };
+
 enum trunk_auth {
     TRUNK_BY_ADDRESS, /* sources: its addresses */
     TRUNK_BY_NAME     /* mutual TLS: tls_name is an identity of its certificate (RFC 5922) */
@@ -94,6 +98,8 @@ struct trunk { /* a gateway, a PSAP, a peer gate controller, a feature server */
     struct view sources;   /* "192.0.2.0/24 2001:db8::/32": where its requests come from */
     bool trusts_identity;  /* its P-Asserted-Identity is believed (RFC 3325) */
     bool sends_identity;   /* ours goes to it, private ones too */
+    bool stir_sign;        /* calls to it get an Identity header of ours */
+    uint8_t stir_verify;   /* enum stir_verify, of calls from it */
     bool may_transit;      /* calls from it may go to trunks */
     bool disabled;         /* takes and gives no new call */
     enum number_form form; /* of called and calling numbers */
@@ -153,9 +159,10 @@ struct snapshot_input {  /* arrays are read, not kept; texts are copied */
 
 /* E_PARSE with `why` naming row and column when a line, number or BTI makes no sense (one of an
  * unknown line too: read all tables in one transaction); E_EXISTS: number twice; E_NOMEM. A primary
- * number that has no row in numbers gets one. A trunk, route, dial rule or credential that makes no
- * sense (routing/plan_check.h), or names a trunk or line that is not there, is left out: logged as
- * snapshot.row_left_out and counted. */
+ * number that has no row in numbers gets one. What makes no sense in a line's service record is
+ * left out of it and counted: a bad forwarding is none, the line stays. A trunk, route, dial rule
+ * or credential that makes no sense (routing/plan_check.h), or names a trunk or line that is not
+ * there, is left out: logged as snapshot.row_left_out and counted. */
 MUST_CHECK enum err snapshot_build(const struct snapshot_input *in, struct snapshot **out,
                                    char *why, size_t why_bytes);
 /* A few changed rows over a large snapshot, in the time that these rows take: what is read is

@@ -3,12 +3,13 @@
  *
  *   "HGSNAP" version(2) change_seq(8) lines(4) numbers(4) btis(4) trunks(4) routes(4) rules(4)
  *            credentials(4)
- *   line:   line_id(8) account_id(8) barred(1) level(1) number display
+ *   line:   line_id(8) account_id(8) barred(1) level(1) number display services(1) no_answer_s(2)
+ *           forward_always forward_busy forward_no_answer
  *   number: line_id(8) number
  *   bti:    bti_id(16) line_id(8) revoked(1)
  *   trunk:  trunk_id(8) name host port(2) proto(1) auth(1) tls_name sources trusts_identity(1)
  *           sends_identity(1) may_transit(1) disabled(1) form(1) strip(1) add default_number
- *           max_channels(4) max_cps(4) ping_s(4) auth_user auth_sealed
+ *           max_channels(4) max_cps(4) ping_s(4) auth_user auth_sealed stir_sign(1) stir_verify(1)
  *   route:  route_id(8) kind(1: 0 next hop, 1 emergency) priority(4) prefix next_hop name
  *           trunk_id(8) weight(4) max_channels(4) days(1) from_min(2) to_min(2)
  *           utc_offset_min + 32768 (2)
@@ -29,17 +30,17 @@
 #include "routing/snapshot.h"
 
 #define MAGIC       "HGSNAP"
-#define VERSION     2
+#define VERSION     3
 #define HEAD_BYTES  (6 + 2 + 8 + 7 * 4)
 #define FILE_MAX    (4ull << 30)
 #define PATH_BYTES  4096
 #define OFFSET_BIAS 32768
 
 /* What a row takes at least: bounds the counts before anything is allocated for them. */
-#define LINE_MIN       22u
+#define LINE_MIN       31u
 #define NUMBER_MIN     10u
 #define BTI_BYTES      25u
-#define TRUNK_MIN      46u
+#define TRUNK_MIN      48u
 #define ROUTE_MIN      42u
 #define RULE_MIN       15u
 #define CREDENTIAL_MIN 22u
@@ -132,6 +133,8 @@ static void put_trunk(struct writer *w, const struct trunk *t)
     put_uint(w, 4, t->ping_s);
     put_text(w, t->auth_user);
     put_text(w, t->auth_sealed);
+    put_uint(w, 1, t->stir_sign);
+    put_uint(w, 1, t->stir_verify);
 }
 
 static void put_route(struct writer *w, const struct route *r)
@@ -190,6 +193,21 @@ static void put_plan(struct writer *w, const struct snapshot_input *in)
     }
 }
 
+static void put_line(struct writer *w, const struct line *l)
+{
+    put_uint(w, 8, l->line_id);
+    put_uint(w, 8, l->account_id);
+    put_uint(w, 1, l->barred);
+    put_uint(w, 1, l->level);
+    put_text(w, l->number);
+    put_text(w, l->display);
+    put_uint(w, 1, l->services);
+    put_uint(w, 2, l->no_answer_s);
+    for (size_t i = 0; i < FORWARDS; i++) {
+        put_text(w, l->forward[i]);
+    }
+}
+
 static void put_rows(struct writer *w, const struct snapshot_input *in)
 {
     put(w, MAGIC, sizeof MAGIC - 1);
@@ -203,12 +221,7 @@ static void put_rows(struct writer *w, const struct snapshot_input *in)
     put_uint(w, 4, in->n_rules);
     put_uint(w, 4, in->n_credentials);
     for (size_t i = 0; i < in->n_lines; i++) {
-        put_uint(w, 8, in->lines[i].line_id);
-        put_uint(w, 8, in->lines[i].account_id);
-        put_uint(w, 1, in->lines[i].barred);
-        put_uint(w, 1, in->lines[i].level);
-        put_text(w, in->lines[i].number);
-        put_text(w, in->lines[i].display);
+        put_line(w, &in->lines[i]);
     }
     for (size_t i = 0; i < in->n_numbers; i++) {
         put_uint(w, 8, in->numbers[i].line_id);
@@ -406,6 +419,8 @@ static void take_trunk(struct reader *r, struct trunk *t)
     t->ping_s = (uint32_t)take_uint(r, 4);
     t->auth_user = take_text(r);
     t->auth_sealed = take_text(r);
+    t->stir_sign = take_bool(r);
+    t->stir_verify = (uint8_t)take_uint(r, 1);
 }
 
 static void take_route(struct reader *r, struct route *to)
@@ -464,15 +479,25 @@ static void read_plan(struct reader *r, const struct snapshot_input *in, struct 
     }
 }
 
+static void take_line(struct reader *r, struct line *l)
+{
+    l->line_id = take_uint(r, 8);
+    l->account_id = take_uint(r, 8);
+    l->barred = take_bool(r);
+    l->level = (uint8_t)take_uint(r, 1);
+    l->number = take_text(r);
+    l->display = take_text(r);
+    l->services = (uint32_t)take_uint(r, 1);
+    l->no_answer_s = (uint16_t)take_uint(r, 2);
+    for (size_t i = 0; i < FORWARDS; i++) {
+        l->forward[i] = take_text(r);
+    }
+}
+
 static enum err read_rows(struct reader *r, const struct snapshot_input *in, struct arrays *a)
 {
     for (size_t i = 0; i < in->n_lines && !r->bad; i++) {
-        a->lines[i].line_id = take_uint(r, 8);
-        a->lines[i].account_id = take_uint(r, 8);
-        a->lines[i].barred = take_bool(r);
-        a->lines[i].level = (uint8_t)take_uint(r, 1);
-        a->lines[i].number = take_text(r);
-        a->lines[i].display = take_text(r);
+        take_line(r, &a->lines[i]);
     }
     for (size_t i = 0; i < in->n_numbers && !r->bad; i++) {
         a->numbers[i].line_id = take_uint(r, 8);

@@ -68,6 +68,7 @@ bool snapshot_masks_line(const struct snapshot *s, uint64_t line_id);
 /* snapshot_plan.c: what makes no sense is logged and left out. */
 size_t snapshot_plan_text(const struct snapshot_input *in); /* octets of text at most */
 void snapshot_take_plan(struct snapshot *s, const struct snapshot_input *in);
+void snapshot_take_service(struct snapshot *s, struct line *l); /* l is a copy of the row */
 void snapshot_take_credentials(struct snapshot *s, const struct snapshot_input *in);
 
 #endif

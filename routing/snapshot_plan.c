@@ -1,6 +1,6 @@
-/* Rows that operators type: trunks, routes, dial rules, and phones' credentials. Each is checked,
- * and one that makes no sense is left out with an alarm: a typing error in one trunk must not stop
- * every other change of the network. */
+/* Rows that operators type: trunks, routes, dial rules, phones' credentials, service records. Each
+ * is checked, and one that makes no sense is left out with an alarm: a typing error in one trunk
+ * must not stop every other change of the network. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -208,6 +208,26 @@ void snapshot_take_credentials(struct snapshot *s, const struct snapshot_input *
         } else {
             leave_out(s, "credential", c->username, c->credential_id, "username, algorithm: twice");
         }
+    }
+}
+
+/* ---- service records ---- */
+
+/* A bad forwarding is none: it must neither move a call to a number that was never meant, nor hold
+ * up every other change. What keeps a caller hidden stays whatever else is wrong. */
+void snapshot_take_service(struct snapshot *s, struct line *l)
+{
+    const char *fault = service_fault(l);
+
+    if (fault) {
+        leave_out(s, "line_service", VIEW(""), l->line_id, fault);
+    }
+    l->services &= LINE_SERVICES;
+    if (l->no_answer_s < NO_ANSWER_MIN_S || l->no_answer_s > NO_ANSWER_MAX_S) {
+        l->no_answer_s = 0;
+    }
+    for (size_t i = 0; i < FORWARDS; i++) {
+        l->forward[i] = plan_e164(l->forward[i]) ? snapshot_keep(s, l->forward[i]) : VIEW("");
     }
 }
 

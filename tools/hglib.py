@@ -170,6 +170,7 @@ class Stack:
         self.write("ctl.yaml", f"""
 database:
   conninfo: "{self.conninfo('headgate')}"
+  trace_conninfo: "{self.conninfo('hg_trace')}"
   migrations: "{TOP}/migrations"
 control:
   socket: "{self.path('control.sock')}"
@@ -347,7 +348,7 @@ prompts:
     def new_line(self, number, name="Subscriber"):
         """Account, line, number and a work order: (line id, work-order digits)."""
         account = self.ctl_json("account", "add", name)["account"]
-        line = self.ctl_json("line", "add", account, number, "--name", name)["line"]
+        line = self.ctl_json("line", "add", account, number, "--name", name, "--caller-id", "yes")["line"]
         return line, self.ctl_json("workorder", "new", line)["work_order"]
 
     def quick_order(self, line, digits=None):
@@ -364,7 +365,7 @@ prompts:
 
     def enrolled(self, name, ip, number):
         account = self.ctl_json("account", "add", name)["account"]
-        line = self.ctl_json("line", "add", account, number, "--name", name)["line"]
+        line = self.ctl_json("line", "add", account, number, "--name", name, "--caller-id", "yes")["line"]
         bti = self.bti(name, ip)
         bti.enroll(self.quick_order(line))
         bti.line = line

@@ -158,7 +158,7 @@ class Hostile(StackTest):
 
     def line_for(self, number):
         account = self.stack.ctl_json("account", "add", number)["account"]
-        line = self.stack.ctl_json("line", "add", account, number)["line"]
+        line = self.stack.ctl_json("line", "add", account, number, "--caller-id", "yes")["line"]
         return line, self.stack.quick_order(line)
 
     def test_3_keys_voice_and_sessions(self):

@@ -11,7 +11,7 @@ class Credentials(StackTest):
     @classmethod
     def prepare(cls, stack):
         account = stack.ctl_json("account", "add", "Phones")["account"]
-        cls.line = stack.ctl_json("line", "add", account, NUMBER, "--name", "Desk")["line"]
+        cls.line = stack.ctl_json("line", "add", account, NUMBER, "--name", "Desk", "--caller-id", "yes")["line"]
 
     def test_added_and_sealed(self):
         secret = self.stack.write("password", PASSWORD + "\n")

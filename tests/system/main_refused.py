@@ -59,7 +59,7 @@ class Refused(StackTest):
 
     def line_for(self, number, digits=None):
         account = self.stack.ctl_json("account", "add", "Somebody")["account"]
-        line = self.stack.ctl_json("line", "add", account, number)["line"]
+        line = self.stack.ctl_json("line", "add", account, number, "--caller-id", "yes")["line"]
         return line, self.stack.quick_order(line, digits)
 
     # ---- connections

@@ -87,7 +87,7 @@ class PhoneTest(StackTest):
         cls.line = {}
         for number in cls.numbers:
             account = stack.ctl_json("account", "add", number)["account"]
-            cls.line[number] = stack.ctl_json("line", "add", account, number)["line"]
+            cls.line[number] = stack.ctl_json("line", "add", account, number, "--caller-id", "yes")["line"]
         cls.last = 20
 
     def phone(self, user, number, *words, algorithm="SHA-256", qop="auth", gc=None, password=None):

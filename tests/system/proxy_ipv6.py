@@ -51,7 +51,7 @@ class Six(PeerTest):
     def enrolled(cls, stack, name, number):
         account = stack.ctl_json("account", "add", name)["account"]
         bti = stack.bti(name, "::1")
-        bti.line = stack.ctl_json("line", "add", account, number, "--name", name)["line"]
+        bti.line = stack.ctl_json("line", "add", account, number, "--name", name, "--caller-id", "yes")["line"]
         bti.enroll(stack.quick_order(bti.line), None, f"[::1]:{cls.port}")
         return bti
 

@@ -24,7 +24,7 @@ class Phones(PeerTest):
     def phone(cls, stack, name):
         kind, last, number = cls.kinds[name]
         account = stack.ctl_json("account", "add", name)["account"]
-        line = stack.ctl_json("line", "add", account, number, "--name", name)["line"]
+        line = stack.ctl_json("line", "add", account, number, "--name", name, "--caller-id", "yes")["line"]
         phone_credential(stack, line, number, PASSWORD, "md5" if kind is Baresip else "sha-256")
         phone = cls.phones[name] = kind(stack, name, f"{stack.net}{last}", number, PASSWORD, f"sip:{stack.gc_ip}:{cls.port}", cls.transport,
                                         ca=cls.ca(stack))

@@ -16,7 +16,7 @@ class Words(StackTest):
     @classmethod
     def prepare(cls, stack):
         stack.ctl("account", "add", "A. Subscriber")
-        stack.ctl("line", "add", "1", ALICE)
+        stack.ctl("line", "add", "1", ALICE, "--caller-id", "yes")
 
     def tearDown(self):
         for table in ("route", "trunk", "dial_rule"):

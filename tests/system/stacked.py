@@ -87,7 +87,7 @@ def at_once(*jobs):
 def telephone(stack, number, ip, lifetime_s=3600, gc=None):
     """A line with a BTI that holds a session, without the enrolment: a MacBti with .line and .bti_id."""
     account = stack.ctl_json("account", "add", number)["account"]
-    line = stack.ctl_json("line", "add", account, number)["line"]
+    line = stack.ctl_json("line", "add", account, number, "--caller-id", "yes")["line"]
     bti_id = os.urandom(16)
     stack.sql(f"INSERT INTO core.bti (bti_id, line_id) VALUES ('\\x{bti_id.hex()}', {line})")
     phone = with_session(stack, line, bti_id, number, ip, lifetime_s, gc)

@@ -234,13 +234,20 @@ static void a_row_as_text(void **state)
                     .route = "local",
                     .status = 200,
                     .end_by = "caller",
+                    .is_private = true,
+                    .forwarded_by = "+12125550102",
+                    .attest = "A",
                     .node = "gc1"};
     char text[SPILL_LINE_MAX + 1];
     text[cdr_format(&r, text)] = 0;
     assert_string_equal(text, "n-1-2\t2023-11-14 22:13:20.000001+00\t"
                               "2023-11-14 22:13:21.000000+00\t2023-11-14 22:13:22.500000+00\t7\t"
                               "\\N\t+12125550101\ta?b?c\\\\d???\t\\\\.\tx@y\tlocal\t200\tcaller\t"
-                              "gc1\n");
+                              "gc1\tt\t+12125550102\tA\n");
+    r.is_private = false;
+    r.forwarded_by[0] = r.attest[0] = 0;
+    text[cdr_format(&r, text)] = 0;
+    assert_non_null(strstr(text, "\tgc1\tf\t\t\n"));
     r.answer_us = 0;
     r.end_us = 0;
     text[cdr_format(&r, text)] = 0;
@@ -250,6 +257,25 @@ static void a_row_as_text(void **state)
     assert_true(n < SPILL_LINE_MAX);
     assert_int_equal(text[n - 1], '\n');
     assert_non_null(strstr(text, "9999-12-31"));
+}
+
+/* What a file of a former version holds gets the columns of today, in place too. */
+static void a_row_of_a_former_version(void **state)
+{
+    (void)state;
+    static const char former[] = "n-1-2\ta\t\\N\tb\t7\t\\N\tc\td\te\tf\tg\t200\tcaller\tgc1\n";
+    static const char now[] = "n-1-2\ta\t\\N\tb\t7\t\\N\tc\td\te\tf\tg\t200\tcaller\tgc1\tf\t\t\n";
+    char text[256] = "";
+    size_t n = cdr_from_spill(text, former, sizeof former - 1);
+    assert_int_equal(n, sizeof now - 1);
+    assert_string_equal(text, now);
+    memset(text, 0, sizeof text);
+    memcpy(text + 4, former, sizeof former - 1);
+    assert_int_equal(cdr_from_spill(text, text + 4, sizeof former - 1), sizeof now - 1);
+    assert_memory_equal(text, now, sizeof now - 1);
+    n = cdr_from_spill(text, now, sizeof now - 1);
+    assert_int_equal(n, sizeof now - 1);
+    assert_memory_equal(text, now, n);
 }
 
 /* ---- ring and file ---- */
@@ -466,6 +492,7 @@ int main(void)
         ROW(garbage_of_any_length_is_put_aside),
         ROW(who_may_open_it),
         ROW(a_row_as_text),
+        ROW(a_row_of_a_former_version),
         ROW(without_a_database_rows_go_to_the_file),
         ROW(a_full_disk_keeps_rows_in_memory_then_loses_them_with_a_count),
         ROW(the_last_rows_are_flushed),

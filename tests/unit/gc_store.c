@@ -268,6 +268,37 @@ static struct snapshot *with_credentials(void)
     return build(NULL, p, true, NULL);
 }
 
+/* They come with their line, and go when the latest reading has none. */
+static void service_records_are_those_of_the_latest_reading(void **state)
+{
+    (void)state;
+    struct line l = {.line_id = 1,
+                     .account_id = 1,
+                     .services = LINE_CALLER_ID | LINE_PRIVATE,
+                     .forward = {[FORWARD_BUSY] = VIEW("+12125550109")},
+                     .no_answer_s = 30};
+    struct snapshot *old = base_snapshot(), *s = NULL;
+    struct patch *p = patch(), *copy = NULL;
+    assert_int_equal(patch_add_line(p, &l, false), E_OK);
+    l.services = LINE_REJECTS_ANONYMOUS;
+    l.forward[FORWARD_BUSY] = VIEW("");
+    l.forward[FORWARD_ALWAYS] = VIEW("+12125550108");
+    assert_int_equal(patch_add_line(p, &l, false), E_OK);
+    assert_int_equal(patch_copy(p, 0, &copy), E_OK);
+    s = overlay(old, copy);
+    for (int whole = 0; whole < 2; whole++) {
+        const struct line *now = snapshot_line(s, 1);
+        assert_int_equal(now->services, LINE_REJECTS_ANONYMOUS);
+        assert_true(view_eq(now->forward[FORWARD_ALWAYS], VIEW("+12125550108")));
+        assert_true(now->forward[FORWARD_BUSY].n == 0 && now->no_answer_s == 30);
+        assert_int_equal(snapshot_line(s, 2)->services, 0);
+        snapshot_free(s);
+        s = whole == 0 ? build(old, p, false, NULL) : NULL;
+    }
+    patch_free(copy);
+    snapshot_free(old);
+}
+
 static void credentials_are_those_of_the_latest_reading(void **state)
 {
     (void)state;
@@ -776,6 +807,7 @@ int main(void)
         cmocka_unit_test(a_number_that_moved_leaves_its_old_line),
         cmocka_unit_test(routes_are_replaced_and_bad_ones_left_out),
         cmocka_unit_test(credentials_are_those_of_the_latest_reading),
+        cmocka_unit_test(service_records_are_those_of_the_latest_reading),
         cmocka_unit_test(trunks_routes_and_rules_come_together),
         cmocka_unit_test(who_lost_rights_between_two_snapshots),
         cmocka_unit_test(changed_rows_lie_over_what_is_below),

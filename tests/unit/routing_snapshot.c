@@ -26,9 +26,18 @@ struct rows { /* a small network that tests copy and spoil */
 static struct rows small(void)
 {
     return (struct rows){
-        .lines = {{11, 1, VIEW("+12125550101"), VIEW("Alice"), false, 0},
-                  {12, 1, VIEW("+12125550102"), VIEW("B\xc3\xb6rje"), true, 1},
-                  {13, 2, VIEW(""), VIEW(""), false, 0}},
+        .lines =
+            {{11,
+              1,
+              VIEW("+12125550101"),
+              VIEW("Alice"),
+              false,
+              0,
+              LINE_CALLER_ID | LINE_REJECTS_ANONYMOUS,
+              {[FORWARD_BUSY] = VIEW("+12125550102"), [FORWARD_NO_ANSWER] = VIEW("+442079460000")},
+              35},
+             {12, 1, VIEW("+12125550102"), VIEW("B\xc3\xb6rje"), true, 1, LINE_PRIVATE},
+             {13, 2, VIEW(""), VIEW(""), false, 0}},
         .numbers = {{VIEW("+12125550101"), 11},
                     {VIEW("+12125550199"), 11},
                     {VIEW("+442079460000"), 13}},
@@ -82,6 +91,13 @@ static void check_content(const struct snapshot *s)
     assert_true(a->account_id == 1 && !a->barred && a->level == 0);
     assert_true(view_eq(a->display, VIEW("Alice")) && view_eq(a->number, VIEW("+12125550101")));
     assert_true(b->barred && b->level == 1 && view_eq(b->display, VIEW("B\xc3\xb6rje")));
+    assert_int_equal(a->services, LINE_CALLER_ID | LINE_REJECTS_ANONYMOUS);
+    assert_int_equal(a->forward[FORWARD_ALWAYS].n, 0);
+    assert_true(view_eq(a->forward[FORWARD_BUSY], VIEW("+12125550102")));
+    assert_true(view_eq(a->forward[FORWARD_NO_ANSWER], VIEW("+442079460000")));
+    assert_int_equal(a->no_answer_s, 35);
+    assert_true(b->services == LINE_PRIVATE && b->no_answer_s == 0);
+    assert_int_equal(snapshot_line(s, 13)->services, 0);
     assert_null(snapshot_line(s, 14));
     assert_null(snapshot_line(s, 0));
     assert_ptr_equal(snapshot_line_of_number(s, VIEW("+12125550101")), a);
@@ -196,6 +212,38 @@ static void bad_lines(void **state)
     SPOILED(lines[2].level = 2, E_PARSE, "line row 2 (line 13): level");
     SPOILED(lines[1].number = VIEW("+12125550101"), E_EXISTS, "line row 1 (line 12): number");
     SPOILED(lines[1].number = VIEW("12125550102"), E_PARSE, "line row 1 (line 12): number");
+}
+
+/* The line stays, with what hides it; the bad part of its service record goes. */
+static void bad_services(void **state)
+{
+    (void)state;
+    const struct view bad[] = {VIEW("2125550101"),    VIEW("+02125550101"),      VIEW("+1212"),
+                               VIEW("911"),           VIEW("+1212555010123456"), VIEW("sip:a@b"),
+                               VIEW("+121255501\xff")};
+    const uint16_t seconds[] = {1, 4, 121, 65535};
+    for (size_t i = 0; i < N(bad); i++) {
+        struct rows r = small();
+        r.lines[1].forward[i % FORWARDS] = bad[i];
+        r.lines[1].forward[(i + 1) % FORWARDS] = VIEW("+12125550101");
+        struct snapshot *s = build(&r);
+        const struct line *l = snapshot_line(s, 12);
+        assert_int_equal(snapshot_left_out(s), 1);
+        assert_int_equal(l->forward[i % FORWARDS].n, 0);
+        assert_true(view_eq(l->forward[(i + 1) % FORWARDS], VIEW("+12125550101")));
+        assert_int_equal(l->services, LINE_PRIVATE);
+        snapshot_free(s);
+    }
+    for (size_t i = 0; i < N(seconds); i++) {
+        struct rows r = small();
+        r.lines[0].no_answer_s = seconds[i];
+        r.lines[0].services |= 8;
+        struct snapshot *s = build(&r);
+        assert_int_equal(snapshot_left_out(s), 1);
+        assert_int_equal(snapshot_line(s, 11)->no_answer_s, 0);
+        assert_int_equal(snapshot_line(s, 11)->services, LINE_CALLER_ID | LINE_REJECTS_ANONYMOUS);
+        snapshot_free(s);
+    }
 }
 
 static void bad_numbers(void **state)
@@ -543,6 +591,7 @@ int main(void)
         cmocka_unit_test(empty_one),
         cmocka_unit_test(routes),
         cmocka_unit_test(bad_lines),
+        cmocka_unit_test(bad_services),
         cmocka_unit_test(bad_numbers),
         cmocka_unit_test(bad_btis),
         cmocka_unit_test(too_many_rows),

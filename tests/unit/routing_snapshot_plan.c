@@ -44,7 +44,9 @@ static struct plan sound(void)
               .max_cps = 5,
               .ping_s = 10,
               .auth_user = VIEW("hg"),
-              .auth_sealed = SEALED},
+              .auth_sealed = SEALED,
+              .stir_sign = true,
+              .stir_verify = STIR_VERIFY_MARK},
              {.trunk_id = 2,
               .name = VIEW("peer"),
               .host = VIEW("gc.example.net"),
@@ -156,6 +158,8 @@ static void check_trunks(const struct snapshot *s)
     assert_false(a->trusts_identity || a->sends_identity || a->may_transit || a->disabled);
     assert_true(b->auth == TRUNK_BY_NAME && view_eq(b->tls_name, VIEW("example.net")));
     assert_true(b->trusts_identity && b->sends_identity && b->may_transit && !b->disabled);
+    assert_true(a->stir_sign && a->stir_verify == STIR_VERIFY_MARK);
+    assert_true(!b->stir_sign && b->stir_verify == STIR_VERIFY_OFF);
     assert_true(snapshot_trunk(s, 3)->disabled);
 }
 
@@ -317,6 +321,7 @@ static void bad_trunks(void **state)
     SPOILED(trunks[1].auth = (enum trunk_auth)2, 2, "peer", "auth: unknown");
     SPOILED(trunks[1].tls_name = VIEW("*.net"), 2, "peer", "tls_name: no domain name");
     SPOILED(trunks[1].form = (enum number_form)3, 2, "peer", "number_form: unknown");
+    SPOILED(trunks[1].stir_verify = 3, 2, "peer", "stir_verify: unknown");
     SPOILED(trunks[1].strip = 16, 2, "peer", "strip: more");
     SPOILED(trunks[1].add = VIEW("9a"), 2, "peer", "add_digits: not");
     SPOILED(trunks[1].add = VIEW("1234567890123456"), 2, "peer", "add_digits: not");
