@@ -157,6 +157,15 @@ void ctx_trying(struct ctx *c, const struct sip_msg *m)
     respond(c, 100, make_response(c->w, m, &c->from_flow, &c->from, 100, NULL, VIEW("")), "");
 }
 
+void ctx_announce(struct ctx *c, const struct inbound *in, const char *note)
+{
+    if (!c->is_announced) {
+        c->is_announced = true;
+        call_trace_in(c->call, in, note);
+        ctx_trying(c, in->m);
+    }
+}
+
 enum err ctx_pass_up(struct ctx *c, const struct sip_msg *m, const struct party *from,
                      const struct sip_flow *from_flow)
 {

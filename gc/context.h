@@ -30,6 +30,7 @@ struct ctx {
     struct sip_flow from_flow;
     uint64_t fingerprint, at_us;
     bool is_parallel, is_cancelled, is_answered, is_acked, is_final, is_datagram;
+    bool is_announced;
     bool is_emergency, is_provisioning;
     bool from_caller;         /* CTX_DIALOG */
     unsigned forced;          /* final status that was decided here, 0: none */
@@ -64,6 +65,9 @@ void ctx_run(struct ctx *c, const struct sip_msg *m);
 void ctx_refuse(struct ctx *c, unsigned status, const char *reason, struct view extra);
 /* 100 Trying, at once. */
 void ctx_trying(struct ctx *c, const struct sip_msg *m);
+/* The request into the call's trace, and 100 Trying: once, whoever asks for it first. Before a
+ * context is parked, so that its sender does not ask again. */
+void ctx_announce(struct ctx *c, const struct inbound *in, const char *note);
 /* CANCEL came, or the gate wants it: forced is the status to send up (0: as it comes). */
 void ctx_cancel(struct ctx *c, unsigned forced);
 void cancel_in(struct worker *w, const struct inbound *in, struct sip_stxn *invite);

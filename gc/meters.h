@@ -87,6 +87,10 @@
     X(GATE_BYES, COUNTER, "headgate_gate_byes_total", NULL, "BYE requests made here")              \
     X(KEYS_REMOVED, COUNTER, "headgate_media_keys_removed_total", NULL,                            \
       "Messages from which media keys were taken because a hop was not TLS")                       \
+    X(PARK_TIMEOUTS, COUNTER, "headgate_parked_timeouts_total", NULL,                              \
+      "Requests for which the database or a certificate did not come in time")                     \
+    X(PARK_REFUSED, COUNTER, "headgate_parked_refused_total", NULL,                                \
+      "Requests that could not wait because too many did")                                         \
     X(NO_ACK, COUNTER, "headgate_unacknowledged_total", NULL,                                      \
       "Final responses to INVITE that nobody acknowledged")                                        \
     X(SETUP_TIME, HISTOGRAM, "headgate_setup_seconds", NULL,                                       \

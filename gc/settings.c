@@ -115,6 +115,9 @@ const struct conf_field gc_fields[] = {
      "dialogs made by SUBSCRIBE and REFER, of each worker"},
     {"limits.subscriptions_per_line", CONF_UINT, AT(usages_per_line), "16", 0, 10000,
      "such dialogs that one line began"},
+    {"limits.parked", CONF_UINT, AT(max_parked), "1000", 1, 1000000,
+     "requests that wait for the database or a certificate, of each worker; taken over by "
+     "SIGHUP"},
     {"limits.drain", CONF_MS, AT(drain_ms), "30s", 0, 3600000,
      "time for calls to end after SIGTERM; taken over by SIGHUP"},
     {"trace.bytes", CONF_UINT, AT(trace_bytes), "16777216", 65536, 4294967296,
@@ -483,6 +486,7 @@ static bool is_reloaded(const char *name)
                                         "limits.calls_per_line",
                                         "limits.subscriptions",
                                         "limits.subscriptions_per_line",
+                                        "limits.parked",
                                         "limits.drain",
                                         "limits.unproven_",
                                         "limits.challenge_per_source",

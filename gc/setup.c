@@ -337,8 +337,7 @@ static void send_it(struct worker *w, const struct setup *s, const struct route_
     snprintf(note, sizeof note, "class=%s line=%llu route=%.40s contacts=%u", class_name(y.outcome),
              (unsigned long long)s->in->proof.who.line, y.route[0] != 0 ? y.route : "none", y.n);
     call_route(c->call, y.route, y.callee_line, note);
-    call_trace_in(c->call, s->in, note);
-    ctx_trying(c, s->in->m);
+    ctx_announce(c, s->in, note);
     c->n_targets = y.n;
     memcpy(c->asserted, s->asserted, sizeof c->asserted);
     if (y.n > 0) {
@@ -375,41 +374,92 @@ static void refuse_begun(struct worker *w, const struct setup *s, struct call *c
     call_end(call, status, "gate");
 }
 
+/* A call, its place in all limits, and its context. NULL: refused already. */
+static struct ctx *begin(struct worker *w, const struct setup *s)
+{
+    struct call_start start = {.in = s->in,
+                               .dialled = s->dialled,
+                               .called = view_of(s->called),
+                               .caller = s->caller,
+                               .caller_line = s->line != NULL ? s->line->line_id : 0,
+                               .is_emergency = s->dialled.class == DIAL_EMERGENCY};
+    struct call *call = NULL;
+    struct ctx *c = NULL;
+    enum err e = E_OK;
+
+    if (call_begin(w, &start, &call) != E_OK) {
+        refuse(w, s, METER_REFUSED_LIMIT, 503, NULL);
+        return NULL;
+    }
+    e = take_line(w, s, call);
+    if (e != E_OK) {
+        refuse_begun(w, s, call, e == E_FULL);
+        return NULL;
+    }
+    if (trunk_admit(call, start.is_emergency || s->is_call_back) != E_OK ||
+        ctx_new(w, s->in, CTX_SETUP, call, &c) != E_OK) {
+        refuse_begun(w, s, call, false);
+        return NULL;
+    }
+    return c;
+}
+
 void setup_in(struct worker *w, const struct inbound *in)
 {
     struct setup s;
-    struct call *call = NULL;
     struct ctx *c = NULL;
-    struct call_start start = {.in = in};
     struct route_decision decision;
-    enum err e = E_OK;
 
     understand(w, in, &s);
     if (!is_allowed(w, &s)) {
         return;
     }
     way_decide(w, &s, &decision);
-    start.dialled = s.dialled;
-    start.called = view_of(s.called);
-    start.caller = s.caller;
-    start.caller_line = s.line != NULL ? s.line->line_id : 0;
-    start.is_emergency = s.dialled.class == DIAL_EMERGENCY;
-    if (call_begin(w, &start, &call) != E_OK) {
-        refuse(w, &s, METER_REFUSED_LIMIT, 503, NULL);
+    c = begin(w, &s);
+    if (c != NULL) {
+        send_it(w, &s, &decision, c);
+    }
+}
+
+static enum proof_class class_of(const struct party *p)
+{
+    switch (p->kind) {
+    case PARTY_BTI:
+    case PARTY_PHONE:
+        return PROOF_PROVEN;
+    case PARTY_GATEWAY:
+    case PARTY_PS:
+        return PROOF_TRUSTED;
+    case PARTY_STRANGER:
+        break;
+    }
+    return PROOF_UNKNOWN;
+}
+
+void setup_resume(struct ctx *c)
+{
+    struct worker *w = c->w;
+    struct sip_msg m;
+    struct inbound in = {.m = &m,
+                         .flow = c->from_flow,
+                         .proof = {.class = class_of(&c->from), .who = c->from},
+                         .fingerprint = c->fingerprint};
+    struct setup s;
+    struct route_decision decision;
+
+    if (c->is_final || c->is_cancelled) {
         return;
     }
-    e = take_line(w, &s, call);
-    if (e != E_OK) {
-        refuse_begun(w, &s, call, e == E_FULL);
+    if (ctx_reframe(c, &m) != E_OK) {
+        ctx_refuse(c, 500, NULL, VIEW(""));
         return;
     }
-    if (trunk_admit(call, start.is_emergency || s.is_call_back) != E_OK) {
-        refuse_begun(w, &s, call, false);
+    understand(w, &in, &s);
+    if (s.in->proof.class == PROOF_PROVEN && s.dialled.class != DIAL_EMERGENCY &&
+        (s.line == NULL || s.line->barred)) { /* meanwhile */
+        ctx_refuse(c, 403, NULL, VIEW(""));
         return;
     }
-    if (ctx_new(w, in, CTX_SETUP, call, &c) != E_OK) {
-        refuse_begun(w, &s, call, false);
-        return;
-    }
+    way_decide(w, &s, &decision);
     send_it(w, &s, &decision, c);
 }

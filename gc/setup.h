@@ -26,6 +26,10 @@ struct way {
     uint64_t callee_line;
 };
 
+/* An INVITE that was parked (gc/park.h) goes on: it is understood anew from the request that its
+ * context kept, by the snapshot of now. Nothing happens when it is over or was cancelled. */
+void setup_resume(struct ctx *c);
+
 /* The dial rules' and routes' word on it; sets s->dialled. Pure but for the draw among routes. */
 void way_decide(struct worker *w, struct setup *s, struct route_decision *out);
 /* Targets for the context: addresses of trunks, contacts of the line, provisioning servers. */

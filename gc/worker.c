@@ -296,6 +296,9 @@ static void take_record(struct worker *w, const struct record *r, struct view oc
     case RECORD_CLOSE_KID:
         close_kid(w, r->flow.kid);
         break;
+    case RECORD_PARK:
+        park_take(w, octets);
+        break;
     }
 }
 
@@ -565,6 +568,7 @@ static void worker_free(struct worker *w)
     }
     if (w->txns != NULL) {
         calls_free(w);
+        park_free(w);
         pool_free(w);
         if (w->index == 0) {
             trunks_stop(w);

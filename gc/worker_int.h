@@ -34,6 +34,7 @@ enum {
     ROUTE_MAX = 512,
     CONTROL_TEXT_MAX = 400, /* id and reason of workers_end_call() */
     TABLE_HEADS = 16384,    /* of the tables of calls and legs */
+    PARK_HEADS = 1024,
     RETRY_AFTER_S = 5
 };
 
@@ -189,6 +190,9 @@ struct worker {
     _Atomic size_t shown_calls;
     _Atomic uint64_t follows; /* of store_generation(): no older snapshot is used here */
     uint64_t call_counter, draws;
+    struct hlink *parked[PARK_HEADS]; /* park.c */
+    size_t n_parked;
+    uint64_t tickets;
     struct trunk_index *sources; /* trunk_in.c; NULL: not made yet */
     struct leg *ping[GC_PS_MAX];
     struct sip_msg framed;         /* of the message on its way */
@@ -221,11 +225,12 @@ struct workers {
 };
 
 enum record_kind {
-    RECORD_MESSAGE,  /* octets that came in by flow */
-    RECORD_SEND,     /* octets to leave by flow, a connection of the reader's */
-    RECORD_CLOSED,   /* flow is gone */
-    RECORD_END_CALL, /* id NUL reason */
-    RECORD_CLOSE_KID /* flow.kid */
+    RECORD_MESSAGE,   /* octets that came in by flow */
+    RECORD_SEND,      /* octets to leave by flow, a connection of the reader's */
+    RECORD_CLOSED,    /* flow is gone */
+    RECORD_END_CALL,  /* id NUL reason */
+    RECORD_CLOSE_KID, /* flow.kid */
+    RECORD_PARK       /* ticket, then the answer that it waits for (park.h) */
 };
 
 struct record { /* head of what stands in a worker's queue; octets follow */
@@ -476,6 +481,10 @@ void pool_answer(struct leg *leg, unsigned status); /* of a question; may end th
 void pool_free(struct worker *w);
 /* Worker 0: the list of servers is another one. */
 void pool_changed(struct worker *w, const struct gc_plan *old);
+
+/* park.c */
+void park_take(struct worker *w, struct view record); /* of a RECORD_PARK */
+void park_free(struct worker *w); /* at the end of the worker, when all calls are over */
 
 /* dialog.c: requests inside dialogs */
 void dialog_request_in(struct worker *w, const struct inbound *in);
