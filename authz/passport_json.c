@@ -2,12 +2,12 @@
 
 #include <string.h>
 
-struct json json_over(struct view text)
+struct json pjson_over(struct view text)
 {
     return (struct json){.at = text.p, .end = text.n > 0 ? text.p + text.n : text.p};
 }
 
-enum err json_bad(struct json *j, const char *why)
+enum err pjson_bad(struct json *j, const char *why)
 {
     if (!j->why) {
         j->why = why;
@@ -150,17 +150,17 @@ static enum err escape(struct json *j, struct sink *s)
     if (known) {
         c = (unsigned char)to[known - from];
     } else if (what != 'u' || !code_point(j, &c)) {
-        return json_bad(j, "bad escape in a JSON text");
+        return pjson_bad(j, "bad escape in a JSON text");
     }
     return put_code_point(s, c) ? E_OK : too_much(j, "a text is too long");
 }
 
-enum err json_text(struct json *j, char *dst, size_t dst_bytes)
+enum err pjson_text(struct json *j, char *dst, size_t dst_bytes)
 {
     struct sink s = {dst, 0, dst_bytes};
     enum err e = E_OK;
     if (!take(j, '"')) {
-        return json_bad(j, "a JSON text is expected");
+        return pjson_bad(j, "a JSON text is expected");
     }
     while (j->at < j->end && *j->at != '"') {
         if (*j->at == '\\') {
@@ -173,7 +173,7 @@ enum err json_text(struct json *j, char *dst, size_t dst_bytes)
         }
         size_t n = utf8((const unsigned char *)j->at, (size_t)(j->end - j->at));
         if (n == 0) {
-            return json_bad(j, "a control character, or no UTF-8");
+            return pjson_bad(j, "a control character, or no UTF-8");
         }
         if (!put(&s, j->at, n)) {
             return too_much(j, "a text is too long");
@@ -181,7 +181,7 @@ enum err json_text(struct json *j, char *dst, size_t dst_bytes)
         j->at += n;
     }
     if (j->at == j->end) {
-        return json_bad(j, "a JSON text does not end");
+        return pjson_bad(j, "a JSON text does not end");
     }
     j->at++;
     if (dst) {
@@ -207,16 +207,16 @@ static bool at_one_of(const struct json *j, const char *set)
     return j->at < j->end && *j->at && strchr(set, *j->at);
 }
 
-enum err json_number(struct json *j, uint64_t max, uint64_t *out)
+enum err pjson_number(struct json *j, uint64_t max, uint64_t *out)
 {
     char c = peek(j);
     const char *from = j->at;
     if (c == '-') {
-        return json_bad(j, "a number without sign is expected");
+        return pjson_bad(j, "a number without sign is expected");
     }
     size_t n = digits(j);
     if (n == 0 || (n > 1 && c == '0') || at_one_of(j, ".eE")) {
-        return json_bad(j, "a whole number is expected");
+        return pjson_bad(j, "a whole number is expected");
     }
     if (view_to_u64(view_from(from, n), max, out) != E_OK) {
         return too_much(j, "a number is too big");
@@ -256,7 +256,7 @@ static bool skip_number(struct json *j)
 static enum err enter(struct json *j, char open, const char *why)
 {
     if (!take(j, open)) {
-        return json_bad(j, why);
+        return pjson_bad(j, why);
     }
     return ++j->depth > JSON_DEPTH_MAX ? too_much(j, "nested too deeply") : E_OK;
 }
@@ -271,16 +271,16 @@ static enum err name_of(struct json *j, char seen[][JSON_NAME_MAX], unsigned n)
     if (n == JSON_MEMBERS_MAX) {
         return too_much(j, "too many members in an object");
     }
-    enum err e = json_text(j, seen[n], JSON_NAME_MAX);
+    enum err e = pjson_text(j, seen[n], JSON_NAME_MAX);
     if (e != E_OK) {
         return e;
     }
     for (unsigned i = 0; i < n; i++) {
         if (strcmp(seen[i], seen[n]) == 0) {
-            return json_bad(j, "a name twice in one object");
+            return pjson_bad(j, "a name twice in one object");
         }
     }
-    return take(j, ':') ? one_more(j) : json_bad(j, "a colon is expected");
+    return take(j, ':') ? one_more(j) : pjson_bad(j, "a colon is expected");
 }
 
 /* "more" after a comma; neither comma nor end is an error. */
@@ -288,12 +288,12 @@ static enum err next(struct json *j, char end, bool *out_more)
 {
     *out_more = take(j, ',');
     if (!*out_more && !take(j, end)) {
-        return json_bad(j, "a comma or the end of an object or array is expected");
+        return pjson_bad(j, "a comma or the end of an object or array is expected");
     }
     return E_OK;
 }
 
-enum err json_object(struct json *j, json_member_fn *member, void *ctx)
+enum err pjson_object(struct json *j, pjson_member_fn *member, void *ctx)
 {
     char seen[JSON_MEMBERS_MAX][JSON_NAME_MAX];
     enum err e = enter(j, '{', "a JSON object is expected");
@@ -313,7 +313,7 @@ enum err json_object(struct json *j, json_member_fn *member, void *ctx)
     return e;
 }
 
-enum err json_array(struct json *j, json_element_fn *element, void *ctx)
+enum err pjson_array(struct json *j, pjson_element_fn *element, void *ctx)
 {
     enum err e = enter(j, '[', "a JSON array is expected");
     bool more = e == E_OK && !take(j, ']');
@@ -336,25 +336,25 @@ static enum err skip_member(struct json *j, const char *name, void *ctx)
 {
     (void)name;
     (void)ctx;
-    return json_skip(j);
+    return pjson_skip(j);
 }
 
 static enum err skip_element(struct json *j, void *ctx)
 {
     (void)ctx;
-    return json_skip(j);
+    return pjson_skip(j);
 }
 
-enum err json_skip(struct json *j) /* NOLINT(misc-no-recursion): JSON_DEPTH_MAX ends it */
+enum err pjson_skip(struct json *j) /* NOLINT(misc-no-recursion): JSON_DEPTH_MAX ends it */
 {
     static const struct view words[] = {{"true", 4}, {"false", 5}, {"null", 4}};
     switch (peek(j)) {
     case '{':
-        return json_object(j, skip_member, NULL);
+        return pjson_object(j, skip_member, NULL);
     case '[':
-        return json_array(j, skip_element, NULL);
+        return pjson_array(j, skip_element, NULL);
     case '"':
-        return json_text(j, NULL, 0);
+        return pjson_text(j, NULL, 0);
     default:
         break;
     }
@@ -364,11 +364,11 @@ enum err json_skip(struct json *j) /* NOLINT(misc-no-recursion): JSON_DEPTH_MAX 
             return E_OK;
         }
     }
-    return skip_number(j) ? E_OK : json_bad(j, "no JSON value");
+    return skip_number(j) ? E_OK : pjson_bad(j, "no JSON value");
 }
 
-enum err json_end(struct json *j)
+enum err pjson_end(struct json *j)
 {
     blanks(j);
-    return j->at == j->end ? E_OK : json_bad(j, "something follows a JSON object");
+    return j->at == j->end ? E_OK : pjson_bad(j, "something follows a JSON object");
 }

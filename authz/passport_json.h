@@ -26,20 +26,20 @@ struct json {
     const char *why;
 };
 
-/* Has to read exactly one value: json_text(), json_number(), json_object(), json_array() or
- * json_skip(). */
-typedef enum err json_member_fn(struct json *j, const char *name, void *ctx);
-typedef enum err json_element_fn(struct json *j, void *ctx);
+/* Has to read exactly one value: pjson_text(), pjson_number(), pjson_object(), pjson_array() or
+ * pjson_skip(). */
+typedef enum err pjson_member_fn(struct json *j, const char *name, void *ctx);
+typedef enum err pjson_element_fn(struct json *j, void *ctx);
 
-struct json json_over(struct view text);
-enum err json_bad(struct json *j, const char *why); /* E_PARSE */
-MUST_CHECK enum err json_object(struct json *j, json_member_fn *member, void *ctx);
-MUST_CHECK enum err json_array(struct json *j, json_element_fn *element, void *ctx);
+struct json pjson_over(struct view text);
+enum err pjson_bad(struct json *j, const char *why); /* E_PARSE */
+MUST_CHECK enum err pjson_object(struct json *j, pjson_member_fn *member, void *ctx);
+MUST_CHECK enum err pjson_array(struct json *j, pjson_element_fn *element, void *ctx);
 /* Unescaped, with NUL; E_RANGE: longer. dst NULL: passed over. */
-MUST_CHECK enum err json_text(struct json *j, char *dst, size_t dst_bytes);
+MUST_CHECK enum err pjson_text(struct json *j, char *dst, size_t dst_bytes);
 /* A whole number without sign, fraction and exponent. E_RANGE: above max. */
-MUST_CHECK enum err json_number(struct json *j, uint64_t max, uint64_t *out);
-MUST_CHECK enum err json_skip(struct json *j);
-MUST_CHECK enum err json_end(struct json *j); /* E_PARSE: something follows */
+MUST_CHECK enum err pjson_number(struct json *j, uint64_t max, uint64_t *out);
+MUST_CHECK enum err pjson_skip(struct json *j);
+MUST_CHECK enum err pjson_end(struct json *j); /* E_PARSE: something follows */
 
 #endif

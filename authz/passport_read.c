@@ -26,11 +26,11 @@ struct reading {
 static enum err exactly(struct json *j, const char *want, const char *why)
 {
     char text[16];
-    enum err e = json_text(j, text, sizeof text);
+    enum err e = pjson_text(j, text, sizeof text);
     if (e == E_OK && strcmp(text, want) != 0) {
-        e = json_bad(j, why);
+        e = pjson_bad(j, why);
     }
-    return e == E_RANGE ? json_bad(j, why) : e;
+    return e == E_RANGE ? pjson_bad(j, why) : e;
 }
 
 static enum err read_alg(struct json *j, struct reading *r)
@@ -47,18 +47,18 @@ static enum err read_typ(struct json *j, struct reading *r)
 
 static enum err read_x5u(struct json *j, struct reading *r)
 {
-    enum err e = json_text(j, r->p.x5u, sizeof r->p.x5u);
+    enum err e = pjson_text(j, r->p.x5u, sizeof r->p.x5u);
     if (e == E_OK && !passport_is_x5u(view_of(r->p.x5u))) {
-        e = json_bad(j, "x5u is no https URI");
+        e = pjson_bad(j, "x5u is no https URI");
     }
     return e;
 }
 
 static enum err read_ppt(struct json *j, struct reading *r)
 {
-    enum err e = json_text(j, r->p.ppt, sizeof r->p.ppt);
+    enum err e = pjson_text(j, r->p.ppt, sizeof r->p.ppt);
     if (e == E_OK && r->p.ppt[0] == '\0') {
-        e = json_bad(j, "ppt is empty");
+        e = pjson_bad(j, "ppt is empty");
     }
     r->p.type = PASSPORT_OTHER;
     for (int t = PASSPORT_SHAKEN; t < PASSPORT_OTHER; t++) {
@@ -72,25 +72,25 @@ static enum err read_ppt(struct json *j, struct reading *r)
 static enum err read_crit(struct json *j, struct reading *r)
 {
     (void)r;
-    return json_bad(j, "crit asks for what we do not know"); /* RFC 7515 section 4.1.11 */
+    return pjson_bad(j, "crit asks for what we do not know"); /* RFC 7515 section 4.1.11 */
 }
 
 /* ---- the payload ---- */
 
 static enum err read_tn(struct json *j, struct passport_party *p)
 {
-    enum err e = json_text(j, p->tn, sizeof p->tn);
+    enum err e = pjson_text(j, p->tn, sizeof p->tn);
     if (e == E_OK && !passport_is_tn(view_of(p->tn))) {
-        e = json_bad(j, "tn is no canonical number");
+        e = pjson_bad(j, "tn is no canonical number");
     }
     return e;
 }
 
 static enum err read_uri(struct json *j, struct passport_party *p)
 {
-    enum err e = json_text(j, p->uri, sizeof p->uri);
+    enum err e = pjson_text(j, p->uri, sizeof p->uri);
     if (e == E_OK && !passport_is_uri(view_of(p->uri))) {
-        e = json_bad(j, "uri is no URI");
+        e = pjson_bad(j, "uri is no URI");
     }
     return e;
 }
@@ -101,10 +101,10 @@ static enum err party_member(struct json *j, const char *name, void *ctx)
     struct reading *r = ctx;
     bool tn = strcmp(name, "tn") == 0;
     if (!tn && strcmp(name, "uri") != 0) {
-        return json_skip(j); /* div may have "hi" beside it: RFC 8946 section 8 */
+        return pjson_skip(j); /* div may have "hi" beside it: RFC 8946 section 8 */
     }
     if (r->party->tn[0] || r->party->uri[0]) {
-        return json_bad(j, "orig or div has two identities");
+        return pjson_bad(j, "orig or div has two identities");
     }
     return tn ? read_tn(j, r->party) : read_uri(j, r->party);
 }
@@ -112,9 +112,9 @@ static enum err party_member(struct json *j, const char *name, void *ctx)
 static enum err read_party(struct json *j, struct reading *r, struct passport_party *p)
 {
     r->party = p;
-    enum err e = json_object(j, party_member, r);
+    enum err e = pjson_object(j, party_member, r);
     if (e == E_OK && !p->tn[0] && !p->uri[0]) {
-        e = json_bad(j, "orig or div has neither tn nor uri");
+        e = pjson_bad(j, "orig or div has neither tn nor uri");
     }
     return e;
 }
@@ -133,7 +133,7 @@ static enum err dest_element(struct json *j, void *ctx)
 {
     struct reading *r = ctx;
     if (r->p.n_dest == PASSPORT_DEST_MAX) {
-        return json_bad(j, "too many in dest");
+        return pjson_bad(j, "too many in dest");
     }
     struct passport_party *p = &r->p.dest[r->p.n_dest++];
     return r->as_tn ? read_tn(j, p) : read_uri(j, p);
@@ -144,30 +144,30 @@ static enum err dest_member(struct json *j, const char *name, void *ctx)
     struct reading *r = ctx;
     r->as_tn = strcmp(name, "tn") == 0;
     if (!r->as_tn && strcmp(name, "uri") != 0) {
-        return json_skip(j);
+        return pjson_skip(j);
     }
     unsigned before = r->p.n_dest;
-    enum err e = json_array(j, dest_element, r);
-    return e == E_OK && r->p.n_dest == before ? json_bad(j, "an empty array in dest") : e;
+    enum err e = pjson_array(j, dest_element, r);
+    return e == E_OK && r->p.n_dest == before ? pjson_bad(j, "an empty array in dest") : e;
 }
 
 static enum err read_dest(struct json *j, struct reading *r)
 {
-    enum err e = json_object(j, dest_member, r);
-    return e == E_OK && r->p.n_dest == 0 ? json_bad(j, "dest has neither tn nor uri") : e;
+    enum err e = pjson_object(j, dest_member, r);
+    return e == E_OK && r->p.n_dest == 0 ? pjson_bad(j, "dest has neither tn nor uri") : e;
 }
 
 static enum err read_iat(struct json *j, struct reading *r)
 {
-    return json_number(j, PASSPORT_IAT_MAX, &r->p.iat);
+    return pjson_number(j, PASSPORT_IAT_MAX, &r->p.iat);
 }
 
 static enum err read_attest(struct json *j, struct reading *r)
 {
     char text[8];
-    enum err e = json_text(j, text, sizeof text);
+    enum err e = pjson_text(j, text, sizeof text);
     if (e == E_RANGE || (e == E_OK && (strlen(text) != 1 || !strchr("ABC", text[0])))) {
-        return json_bad(j, "attest is not A, B or C");
+        return pjson_bad(j, "attest is not A, B or C");
     }
     r->p.attest = text[0];
     return e;
@@ -175,9 +175,9 @@ static enum err read_attest(struct json *j, struct reading *r)
 
 static enum err read_origid(struct json *j, struct reading *r)
 {
-    enum err e = json_text(j, r->p.origid, sizeof r->p.origid);
+    enum err e = pjson_text(j, r->p.origid, sizeof r->p.origid);
     if (e == E_OK && !passport_is_uuid(view_of(r->p.origid))) {
-        e = json_bad(j, "origid is no UUID");
+        e = pjson_bad(j, "origid is no UUID");
     }
     return e;
 }
@@ -185,7 +185,7 @@ static enum err read_origid(struct json *j, struct reading *r)
 static enum err read_opt(struct json *j, struct reading *r)
 {
     (void)r;
-    return json_skip(j);
+    return pjson_skip(j);
 }
 
 /* ---- both ---- */
@@ -225,7 +225,7 @@ static enum err by_rule(const struct rule *rule, struct json *j, const char *nam
             return rule->read(j, r);
         }
     }
-    return json_skip(j);
+    return pjson_skip(j);
 }
 
 static enum err header_member(struct json *j, const char *name, void *ctx)
@@ -257,7 +257,7 @@ static const char *lacking(const struct reading *r)
     return r->seen & C_OPT ? "div has an opt" : NULL; /* RFC 8946 section 3 */
 }
 
-static enum err read_part(struct view text, json_member_fn *member, struct reading *r,
+static enum err read_part(struct view text, pjson_member_fn *member, struct reading *r,
                           const char **why)
 {
     char part[PASSPORT_PART_MAX];
@@ -266,11 +266,11 @@ static enum err read_part(struct view text, json_member_fn *member, struct readi
         *why = "no base64url";
         return FAIL(E_PARSE);
     }
-    struct json j = json_over(view_from(part, n));
+    struct json j = pjson_over(view_from(part, n));
     r->seen = 0;
-    enum err e = json_object(&j, member, r);
+    enum err e = pjson_object(&j, member, r);
     if (e == E_OK) {
-        e = json_end(&j);
+        e = pjson_end(&j);
     }
     *why = j.why;
     return e;
