@@ -72,6 +72,7 @@ int ctl_migrate_status(struct ctl *c, struct ctl_args *a);
 int ctl_pki_init(struct ctl *c, struct ctl_args *a);
 int ctl_pki_ps(struct ctl *c, struct ctl_args *a);
 int ctl_pki_gc(struct ctl *c, struct ctl_args *a);
+int ctl_pki_stir(struct ctl *c, struct ctl_args *a);
 int ctl_key_new(struct ctl *c, struct ctl_args *a);
 int ctl_account_add(struct ctl *c, struct ctl_args *a);
 int ctl_account_list(struct ctl *c, struct ctl_args *a);

@@ -37,6 +37,8 @@ static const struct command commands[] = {
     {"pki ps", "DIR NAME [--days N]", "issue a provisioning server certificate NAME.pem, NAME.key",
      ctl_pki_ps},
     {"pki gc", "DIR NAME [--days N]", "issue a gate controller certificate", ctl_pki_gc},
+    {"pki stir", "DIR NAME --spc CODE|--tn NUMBER [--count N] [--days N]",
+     "issue a certificate that signs PASSporTs for a provider code or for numbers", ctl_pki_stir},
     {"key new", "FILE", "write 32 random octets to a new file, mode 0600", ctl_key_new},
     {"account add", "NAME", "new account", ctl_account_add},
     {"account list", "", "accounts", ctl_account_list},

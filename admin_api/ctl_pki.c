@@ -61,8 +61,9 @@ int ctl_pki_init(struct ctl *c, struct ctl_args *a)
     return rc;
 }
 
+/* numbers NULL: a certificate of that role; else one that signs PASSporTs for them. */
 static int issue(struct ctl *c, const char *dir, const char *name, unsigned days,
-                 enum pki_role role)
+                 enum pki_role role, const struct stir_tn *numbers)
 {
     char root_key[512], root_cert[512], key_path[512], cert_path[512];
     struct p256_key ca = {.d.n = 0}, key = {.d.n = 0};
@@ -84,7 +85,9 @@ static int issue(struct ctl *c, const char *dir, const char *name, unsigned days
         rc = say_error(pki_key_save(key_path, &key), key_path);
     }
     if (rc == CTL_OK) {
-        rc = say_error(pki_issue(root_cert, &ca, &s, role, key.pub, cert_path), cert_path);
+        enum err e = numbers ? pki_issue_stir(root_cert, &ca, &s, numbers, key.pub, cert_path)
+                             : pki_issue(root_cert, &ca, &s, role, key.pub, cert_path);
+        rc = say_error(e, cert_path);
     }
     if (rc == CTL_OK) {
         ctl_say(c, (const char *const[]){"certificate", cert_path, "key", key_path, NULL});
@@ -94,13 +97,14 @@ static int issue(struct ctl *c, const char *dir, const char *name, unsigned days
     return rc;
 }
 
-static int issue_command(struct ctl *c, struct ctl_args *a, enum pki_role role)
+static int issue_command(struct ctl *c, struct ctl_args *a, enum pki_role role,
+                         const struct stir_tn *numbers)
 {
     const char *days_text = ctl_option(a, "--days");
     uint64_t days = 7;
 
     if (a->n != 2) {
-        return ctl_fail(CTL_USAGE, "usage: headgatectl pki ps|gc DIR NAME [--days N]");
+        return ctl_fail(CTL_USAGE, "usage: headgatectl pki ps|gc|stir DIR NAME [--days N]");
     }
     if (!is_dns_name(a->v[1])) {
         return ctl_fail(CTL_USAGE, "NAME is a lower-case DNS name, not '%s'", a->v[1]);
@@ -108,17 +112,39 @@ static int issue_command(struct ctl *c, struct ctl_args *a, enum pki_role role)
     if (days_text != NULL && (view_to_u64(view_of(days_text), 825, &days) != E_OK || days == 0)) {
         return ctl_fail(CTL_USAGE, "--days is 1 to 825");
     }
-    return issue(c, a->v[0], a->v[1], (unsigned)days, role);
+    return issue(c, a->v[0], a->v[1], (unsigned)days, role, numbers);
 }
 
 int ctl_pki_ps(struct ctl *c, struct ctl_args *a)
 {
-    return issue_command(c, a, PKI_PS);
+    return issue_command(c, a, PKI_PS, NULL);
 }
 
 int ctl_pki_gc(struct ctl *c, struct ctl_args *a)
 {
-    return issue_command(c, a, PKI_GC);
+    return issue_command(c, a, PKI_GC, NULL);
+}
+
+int ctl_pki_stir(struct ctl *c, struct ctl_args *a)
+{
+    const char *spc = ctl_option(a, "--spc"), *tn = ctl_option(a, "--tn");
+    const char *count = ctl_option(a, "--count");
+    struct stir_tn n = {.kind = spc != NULL ? STIR_SPC : count != NULL ? STIR_RANGE : STIR_ONE};
+    uint8_t der[64];
+
+    if ((spc != NULL) == (tn != NULL) || (spc != NULL && count != NULL)) {
+        return ctl_fail(CTL_USAGE, "either --spc CODE, or --tn NUMBER with or without --count N");
+    }
+    if (tn != NULL && tn[0] == '+') {
+        tn++; /* RFC 8226 has the digits alone */
+    }
+    if (view_to_cstr(view_of(spc != NULL ? spc : tn), n.text, sizeof n.text) != E_OK ||
+        (count != NULL && view_to_u64(view_of(count), UINT64_MAX, &n.count) != E_OK) ||
+        stir_tn_write(&n, der) == 0) {
+        return ctl_fail(CTL_USAGE, "a CODE is 1 to 31 letters and digits; a NUMBER has at most 15 "
+                                   "digits, and as many at the end of --count, 2 or more");
+    }
+    return issue_command(c, a, PKI_GC, &n);
 }
 
 int ctl_key_new(struct ctl *c, struct ctl_args *a)

@@ -24,6 +24,8 @@
 #define KEY_FILE_MAX 4096
 #define NAME_MAX_DNS 256
 
+#define OID_TN_AUTH_LIST "1.3.6.1.5.5.7.1.26" /* RFC 8226 section 9 */
+
 /* 2.25.<UUID as a number> (ITU-T X.667): ours without asking a registry. */
 static const char *const eku_oids[] = {
     [PKI_PS] = "2.25.180442957304862710548223910573384761.1",
@@ -409,11 +411,29 @@ static X509 *cert_load(const char *path)
     return x;
 }
 
-enum err pki_issue(const char *ca_pem_path, const struct p256_key *ca_key,
-                   const struct pki_subject *s, enum pki_role role,
-                   const uint8_t subject_pub[P256_POINT_BYTES], const char *out_pem_path)
+/* RFC 8226 section 9: not critical. */
+static bool extend_raw(X509 *x, const char *oid, struct view der)
 {
-    char san[NAME_MAX_DNS + 8];
+    ASN1_OBJECT *o = OBJ_txt2obj(oid, 1);
+    ASN1_OCTET_STRING *s = ASN1_OCTET_STRING_new();
+    bool ok = o && s && ASN1_OCTET_STRING_set(s, (const unsigned char *)der.p, (int)der.n);
+    X509_EXTENSION *ext = ok ? X509_EXTENSION_create_by_OBJ(NULL, o, 0, s) : NULL;
+    ok = ext && X509_add_ext(x, ext, -1);
+    X509_EXTENSION_free(ext);
+    ASN1_OCTET_STRING_free(s);
+    ASN1_OBJECT_free(o);
+    return ok;
+}
+
+struct issue {                     /* what certificates differ in */
+    const char *usage, *eku, *san; /* eku, san: NULL for none */
+    struct view numbers;           /* DER of a TN Authorization List; empty: none */
+};
+
+static enum err issue(const char *ca_pem_path, const struct p256_key *ca_key,
+                      const struct pki_subject *s, const struct issue *i,
+                      const uint8_t subject_pub[P256_POINT_BYTES], const char *out_pem_path)
+{
     X509 *ca = cert_load(ca_pem_path);
     if (!ca) {
         return FAIL(E_NOTFOUND);
@@ -421,31 +441,57 @@ enum err pki_issue(const char *ca_pem_path, const struct p256_key *ca_key,
     X509 *x = X509_new();
     EVP_PKEY *signer = pkey_make(ca_key->pub, &ca_key->d);
     EVP_PKEY *pub = pkey_make(subject_pub, NULL);
-    /* A comma would start another name. */
-    bool named = !s->dns_name ||
-                 (strlen(s->dns_name) < NAME_MAX_DNS && !strpbrk(s->dns_name, ", \t\r\n:;*"));
-    (void)snprintf(san, sizeof san, "DNS:%s", s->dns_name && named ? s->dns_name : "");
-    const char *usage = role == PKI_PS   ? "critical,keyAgreement"
-                        : role == PKI_GC ? "critical,digitalSignature,keyAgreement"
-                                         : "critical,digitalSignature";
-    /* Gate controllers also speak TLS to each other with this certificate. */
-    char eku[128];
-    (void)snprintf(eku, sizeof eku, "%s%s", eku_oids[role],
-                   role == PKI_GC ? ",serverAuth,clientAuth" : "");
-    bool ok = x && signer && pub && named && fill(x, s, pub) &&
+    bool ok = x && signer && pub && fill(x, s, pub) &&
               X509_set_issuer_name(x, X509_get_subject_name(ca)) &&
               X509_check_private_key(ca, signer) == 1 &&
               extend(x, ca, NID_basic_constraints, "critical,CA:FALSE") &&
-              extend(x, ca, NID_key_usage, usage) && extend(x, ca, NID_ext_key_usage, eku) &&
+              extend(x, ca, NID_key_usage, i->usage) &&
+              (!i->eku || extend(x, ca, NID_ext_key_usage, i->eku)) &&
               extend(x, ca, NID_subject_key_identifier, "hash") &&
               extend(x, ca, NID_authority_key_identifier, "keyid:always") &&
-              (!s->dns_name || extend(x, ca, NID_subject_alt_name, san)) &&
+              (!i->san || extend(x, ca, NID_subject_alt_name, i->san)) &&
+              (i->numbers.n == 0 || extend_raw(x, OID_TN_AUTH_LIST, i->numbers)) &&
               X509_sign(x, signer, EVP_sha256()) > 0;
-    enum err e = ok ? cert_write(x, out_pem_path) : FAIL(named ? E_CRYPTO : E_PARSE);
+    enum err e = ok ? cert_write(x, out_pem_path) : FAIL(E_CRYPTO);
     ERR_clear_error();
     EVP_PKEY_free(pub);
     EVP_PKEY_free(signer);
     X509_free(x);
     X509_free(ca);
     return e;
+}
+
+enum err pki_issue(const char *ca_pem_path, const struct p256_key *ca_key,
+                   const struct pki_subject *s, enum pki_role role,
+                   const uint8_t subject_pub[P256_POINT_BYTES], const char *out_pem_path)
+{
+    char san[NAME_MAX_DNS + 8], eku[128];
+    struct issue i = {.usage = role == PKI_PS   ? "critical,keyAgreement"
+                               : role == PKI_GC ? "critical,digitalSignature,keyAgreement"
+                                                : "critical,digitalSignature",
+                      .eku = eku,
+                      .san = s->dns_name ? san : NULL};
+    /* A comma would start another name. */
+    if (s->dns_name &&
+        (strlen(s->dns_name) >= NAME_MAX_DNS || strpbrk(s->dns_name, ", \t\r\n:;*"))) {
+        return FAIL(E_PARSE);
+    }
+    (void)snprintf(san, sizeof san, "DNS:%s", s->dns_name ? s->dns_name : "");
+    /* Gate controllers also speak TLS to each other with this certificate. */
+    (void)snprintf(eku, sizeof eku, "%s%s", eku_oids[role],
+                   role == PKI_GC ? ",serverAuth,clientAuth" : "");
+    return issue(ca_pem_path, ca_key, s, &i, subject_pub, out_pem_path);
+}
+
+enum err pki_issue_stir(const char *ca_pem_path, const struct p256_key *ca_key,
+                        const struct pki_subject *s, const struct stir_tn *numbers,
+                        const uint8_t subject_pub[P256_POINT_BYTES], const char *out_pem_path)
+{
+    uint8_t der[64];
+    struct issue i = {.usage = "critical,digitalSignature"};
+    i.numbers = view_from(der, stir_tn_write(numbers, der));
+    if (i.numbers.n == 0) {
+        return FAIL(E_PARSE);
+    }
+    return issue(ca_pem_path, ca_key, s, &i, subject_pub, out_pem_path);
 }

@@ -9,6 +9,7 @@
 #define BASE_PKI_H
 
 #include "base/crypto.h"
+#include "base/stir_tn.h"
 
 enum pki_role { PKI_PS, PKI_GC, PKI_CODE };
 #define PKI_CHAIN_MAX_CERTS 5    /* leaf, up to 3 intermediates, (root) */
@@ -52,5 +53,11 @@ MUST_CHECK enum err pki_issue(const char *ca_pem_path, const struct p256_key *ca
                               const struct pki_subject *s, enum pki_role role,
                               const uint8_t subject_pub[P256_POINT_BYTES],
                               const char *out_pem_path);
+/* A certificate that signs PASSporTs (RFC 8226) for that provider code, range or number; its
+ * dns_name is not looked at. E_PARSE: no such entry. */
+MUST_CHECK enum err pki_issue_stir(const char *ca_pem_path, const struct p256_key *ca_key,
+                                   const struct pki_subject *s, const struct stir_tn *numbers,
+                                   const uint8_t subject_pub[P256_POINT_BYTES],
+                                   const char *out_pem_path);
 
 #endif
