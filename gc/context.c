@@ -318,10 +318,22 @@ static enum err send_leg(struct ctx *c, struct leg *l, const struct sip_msg *m,
     return leg_send(l, &t->flow, view_from(c->w->out, n));
 }
 
+/* Calls take a channel of the target's trunk; what makes none counts for its rate only. */
+static enum err enter(struct ctx *c, const struct target *t)
+{
+    if (c->kind == CTX_SETUP) {
+        return trunk_enter(c->call, t);
+    }
+    if (c->kind == CTX_USAGE) {
+        c->call->callee_trunk = t->who.trunk;
+    }
+    return c->kind == CTX_DIALOG ? E_OK : trunk_pass(c->w, &t->who);
+}
+
 /* Room on the target's trunk, and a connection to it. */
 static enum err reach(struct ctx *c, struct target *t)
 {
-    enum err e = c->kind == CTX_SETUP ? trunk_enter(c->call, t) : E_OK;
+    enum err e = enter(c, t);
 
     if (e != E_OK) {
         c->n_full++;
@@ -477,8 +489,8 @@ static void on_patience(void *arg)
     }
     trunk_failed(c->w, &l->who, &sip_ctxn_flow(l->txn)->remote);
     l->is_passed_over = true;
-    l->breadth = 0;         /* nothing was heard of it: it asks nobody else */
-    l->wants_cancel = true; /* should it wake up after all */
+    l->breadth = 0;                              /* nothing was heard of it: it asks nobody else */
+    l->wants_cancel = c->method == SIP_M_INVITE; /* should it wake up after all */
     best_note(c, 408, NULL, NULL);
     leg_over(c, 408, true);
 }

@@ -1,10 +1,12 @@
 /* Requests outside of dialogs that are no INVITE and no REGISTER: MESSAGE, INFO, PUBLISH,
- * SUBSCRIBE, REFER, OPTIONS and methods that we do not know go from line to line; OPTIONS to us is
- * answered here. */
+ * SUBSCRIBE, REFER, OPTIONS and methods that we do not know go where a call would go: to a line's
+ * phones, or over a trunk. OPTIONS to us is answered here. Emergency numbers and 611 take calls
+ * only. */
 #include <stdio.h>
 #include <string.h>
 
-#include "gc/context.h"
+#include "gc/setup.h"
+#include "gc/trunks.h"
 
 static const char allowed[] =
     "Allow: INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, PRACK, UPDATE, INFO, MESSAGE, "
@@ -30,32 +32,44 @@ static void refuse(struct worker *w, const struct inbound *in, unsigned status, 
 {
     LOG(LV_INFO, "page.refused", KV("method", in->m->method_text), KV("status", status),
         KV("line", in->proof.who.line));
-    answer(w, in, status, reason, VIEW(""));
+    answer(w, in, status, reason, status == 503 ? VIEW("Retry-After: 5\r\n") : VIEW(""));
 }
 
-static unsigned check_sender(struct worker *w, const struct inbound *in, const struct snapshot *s,
-                             char asserted[ASSERTED_MAX])
+static unsigned check_line(struct worker *w, struct setup *s)
 {
     char number[DIAL_E164_MAX];
-    const struct line *line = NULL;
 
-    if (in->proof.class != PROOF_PROVEN) {
-        return 0;
-    }
-    line = s != NULL ? snapshot_line(s, in->proof.who.line) : NULL;
-    if (line == NULL || line->barred || identity_of(w, in, line, number, asserted) != E_OK) {
+    s->line = s->snap != NULL ? snapshot_line(s->snap, s->in->proof.who.line) : NULL;
+    if (s->line == NULL || s->line->barred ||
+        identity_of(w, s->in, s->line, number, s->asserted) != E_OK) {
         return 403;
     }
     return 0;
 }
 
-/* NULL: answered already. */
-static struct ctx *begin(struct worker *w, const struct inbound *in, const struct line *called)
+/* A provisioning server and a trunk that is switched off have nothing to say; a trunk's requests
+ * count for its rate as its calls do. */
+static unsigned check_peer(struct worker *w, const struct setup *s)
+{
+    const struct party *who = &s->in->proof.who;
+    const struct trunk *row = trunk_row(w, who->trunk);
+
+    if (who->kind == PARTY_PS) {
+        return 403;
+    }
+    if (row != NULL && row->disabled) {
+        return 503;
+    }
+    return trunk_pass(w, who) == E_OK ? 0 : 503;
+}
+
+/* NULL: answered already. callee_line 0: somebody behind a trunk. */
+static struct ctx *begin(struct worker *w, const struct inbound *in, uint64_t callee_line)
 {
     bool is_usage = makes_dialog(in->m->method);
     struct call *usage = NULL;
     struct ctx *c = NULL;
-    enum err e = is_usage ? usage_begin(w, in, called->line_id, &usage) : E_OK;
+    enum err e = is_usage ? usage_begin(w, in, callee_line, &usage) : E_OK;
 
     if (e == E_OK) {
         e = ctx_new(w, in, is_usage ? CTX_USAGE : CTX_PAGE, usage, &c);
@@ -72,42 +86,69 @@ static struct ctx *begin(struct worker *w, const struct inbound *in, const struc
     return c;
 }
 
+static void find_targets(struct worker *w, const struct setup *s, const struct route_decision *d,
+                         struct ctx *c, struct way *y)
+{
+    const struct line *called = NULL;
+
+    if (d->outcome == ROUTED_TARGETS) {
+        way_find(w, s, d, c, y);
+        return;
+    }
+    called = snapshot_line(s->snap, d->line_id);
+    c->is_parallel = true;
+    y->status = 480;
+    y->n = called == NULL || called->barred
+               ? 0
+               : targets_of_line(w, d->line_id, c->target, TARGETS_MAX);
+}
+
+/* 0: it goes on. */
+static unsigned status_of(enum route_outcome outcome)
+{
+    switch ((int)outcome) {
+    case ROUTED_LINE:
+    case ROUTED_TARGETS:
+        return 0;
+    case ROUTED_BLOCKED:
+        return 403;
+    case ROUTED_UNUSABLE:
+        return 503;
+    default:
+        return 404;
+    }
+}
+
 void page_in(struct worker *w, const struct inbound *in)
 {
-    const struct snapshot *s = worker_snapshot(w);
-    struct dialled d = dialled_of(w, in->m->uri);
-    const struct line *called = NULL;
-    char asserted[ASSERTED_MAX] = "";
+    struct setup s = {.in = in, .snap = worker_snapshot(w), .dialled = dialled_of(w, in->m->uri)};
+    struct route_decision d;
+    struct way y = {.status = 480};
     struct ctx *c = NULL;
-    struct sip_uri uri;
     unsigned status = 0;
 
     if (in->proof.class == PROOF_UNKNOWN) {
         challenge(w, in);
         return;
     }
-    status = check_sender(w, in, s, asserted);
+    status = in->proof.class == PROOF_PROVEN ? check_line(w, &s) : check_peer(w, &s);
+    if (status == 0) {
+        way_decide(w, &s, &d);
+        status = status_of(d.outcome);
+    }
     if (status != 0) {
         refuse(w, in, status, NULL);
         return;
     }
-    if (d.class == DIAL_SUBSCRIBER && s != NULL && sip_uri_parse(in->m->uri, &uri) == E_OK &&
-        (uri.scheme == SIP_SCHEME_TEL || worker_is_us(w, &uri))) {
-        called = snapshot_line_of_number(s, view_of(d.e164));
-    }
-    if (called == NULL) {
-        refuse(w, in, 404, NULL);
-        return;
-    }
-    c = begin(w, in, called);
+    c = begin(w, in, d.outcome == ROUTED_LINE ? d.line_id : 0);
     if (c == NULL) {
         return;
     }
-    memcpy(c->asserted, asserted, sizeof c->asserted);
-    c->is_parallel = true;
-    c->n_targets = called->barred ? 0 : targets_of_line(w, called->line_id, c->target, TARGETS_MAX);
+    memcpy(c->asserted, s.asserted, sizeof c->asserted);
+    find_targets(w, &s, &d, c, &y);
+    c->n_targets = y.n;
     if (c->n_targets == 0) {
-        ctx_refuse(c, 480, NULL, VIEW(""));
+        ctx_refuse(c, y.status, y.reason, y.status == 503 ? VIEW("Retry-After: 5\r\n") : VIEW(""));
         return;
     }
     ctx_run(c, in->m);

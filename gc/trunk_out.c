@@ -200,6 +200,23 @@ enum err trunk_admit(struct call *c, bool always)
     return E_OK;
 }
 
+enum err trunk_pass(struct worker *w, const struct party *who)
+{
+    const struct trunk *row = trunk_row(w, who->trunk);
+    struct trunk_use use = {.trunk = row != NULL ? row->trunk_id : 0};
+    struct trunk_room room = {.cps = row != NULL ? row->max_cps : 0, .only_rate = true};
+    enum err e = E_OK;
+
+    if (row == NULL || row->max_cps == 0) {
+        return E_OK;
+    }
+    e = trunks_take(w->ws->trunks, &use, &room, loop_now_ms(w->loop));
+    if (e == E_DENIED) {
+        LOG(LV_WARN, "trunk.full", KV("trunk", row->name), KV("limit", "rate"));
+    }
+    return e;
+}
+
 void trunk_leave(struct call *c)
 {
     trunks_give(c->w->ws->trunks, &c->way_out);

@@ -153,8 +153,8 @@ static enum err has_room(struct trunk_state *s, const struct route_state *r,
 static void count_in(struct trunk_state *s, struct route_state *r, const struct trunk_room *room)
 {
     if (s != NULL) {
-        s->live++;
-        s->calls_total++;
+        s->live += !room->only_rate;
+        s->calls_total += !room->only_rate;
         s->cps_milli += room->cps != 0 && s->cps_milli < UINT32_MAX - 1000 ? 1000 : 0;
     }
     if (r != NULL) {

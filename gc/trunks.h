@@ -40,7 +40,8 @@ struct trunk_use {
 
 struct trunk_room { /* 0: no limit */
     uint32_t channels, cps, route_channels;
-    bool always; /* emergency */
+    bool always;    /* emergency */
+    bool only_rate; /* no call: it counts for cps, and there is nothing to give back */
 };
 
 /* All of it or nothing. E_FULL: no channel free; E_DENIED: too many new ones this second; E_NOMEM

@@ -96,13 +96,20 @@ void usage_learn(struct call *c, struct dialog *d, const struct sip_msg *m)
 
 /* ---- dialogs -----------------------------------------------------------------------------------
  */
+/* Whether the SUBSCRIBE or REFER went to them: a phone of the line, or the trunk. */
+static bool is_asked(const struct call *c, const struct proof *p)
+{
+    return p->class == PROOF_PROVEN ? c->callee_line != 0 && c->callee_line == p->who.line
+                                    : c->callee_trunk != 0 && c->callee_trunk == p->who.trunk;
+}
+
 struct dialog *usage_of_notify(struct worker *w, const struct inbound *in, struct call **out)
 {
-    struct call *c = in->proof.class == PROOF_PROVEN
+    struct call *c = in->proof.class != PROOF_UNKNOWN
                          ? call_usage_of_tag(w, in->m->call_id, in->m->to_tag)
                          : NULL;
 
-    if (c == NULL || c->callee_line != in->proof.who.line || in->m->from_tag.n == 0) {
+    if (c == NULL || !is_asked(c, &in->proof) || in->m->from_tag.n == 0) {
         return NULL;
     }
     *out = c;

@@ -444,6 +444,9 @@ struct call;
 MUST_CHECK enum err trunk_enter(struct call *c, const struct target *t);
 /* The same for a call that came from a trunk. */
 MUST_CHECK enum err trunk_admit(struct call *c, bool always);
+/* A request that makes no call, from or to that party: E_DENIED: too many of its trunk this second.
+ */
+MUST_CHECK enum err trunk_pass(struct worker *w, const struct party *who);
 void trunk_leave(struct call *c);
 /* A call there timed out or could not be sent. */
 void trunk_failed(struct worker *w, const struct party *who, const struct net_addr *address);

@@ -138,13 +138,11 @@ static void publish(struct bench *b, size_t n_trunks)
                                          .account_id = 1,
                                          .number = {ALICE, 12},
                                          .display = {"Alice \"A\"", 9},
-                                         .barred = false,
                                          .services = LINE_CALLER_ID},
                                         {.line_id = 2,
                                          .account_id = 2,
                                          .number = {BOB, 12},
                                          .display = {"Bob", 3},
-                                         .barred = false,
                                          .services = LINE_CALLER_ID},
                                         {.line_id = 3,
                                          .account_id = 3,
@@ -718,6 +716,196 @@ static void odd_challenges(void **state)
     bench_close(b);
 }
 
+/* ---- what makes no call ------------------------------------------------------------------------
+ */
+struct alone { /* a request of Alice's outside of dialogs */
+    char keep[3][96], text[TEXT_MAX];
+    struct request r;
+};
+
+static void send_alone(struct bench *b, struct alone *x, const char *method, const char *uri,
+                       const char *extra)
+{
+    x->r = invite_of(b, &b->alice, uri, x->keep);
+    x->r.method = method;
+    x->r.extra = extra;
+    x->r.body = NULL;
+    phone_send(b, &b->alice, write_request_text(&x->r, x->text, sizeof x->text));
+}
+
+#define TO_UK "sip:+442079460000@" DOMAIN
+
+/* As a call goes: number, identity, fail-over. No dialog comes of it, no channel is held. */
+static void a_message_over_trunks(void **state)
+{
+    struct bench *b = &bench;
+    struct alone x;
+    struct got got;
+    (void)state;
+    open_world(b);
+    rows[0].max_channels = 1;
+    publish(b, 4);
+    send_alone(b, &x, "MESSAGE", TO_UK, "");
+    expect_peer(b, "127.0.8.1:5060", "MESSAGE sip:+442079460000@gw.test;user=phone SIP/2.0", &got);
+    assert_true(holds(&got.m, "P-Asserted-Identity: "));
+    assert_null(sip_header(&got.m, SIP_H_RECORD_ROUTE, 0));
+    peer_answer(b, "127.0.8.1:5060", &got, 503, "a");
+    expect_peer(b, "127.0.8.2:5070", "MESSAGE", &got);
+    pass_ms(b, 4000); /* silence, and what comes late counts for nothing */
+    expect_peer(b, "127.0.7.1:5080", "MESSAGE sip:+442079460000@127.0.7.1:5080", &got);
+    peer_answer(b, "127.0.7.1:5080", &got, 202, "c");
+    expect(b, &b->alice, "SIP/2.0 202", &got);
+    call_uk(b, "+442079460000"); /* its one channel is free */
+    expect_peer(b, "127.0.8.1:5060", "INVITE", &got);
+    bench_close(b);
+}
+
+static void a_message_counts_for_the_rate(void **state)
+{
+    struct bench *b = &bench;
+    struct sip_flow second = udp("127.0.7.1:5080");
+    char text[TEXT_MAX];
+    struct alone x;
+    struct got got;
+    (void)state;
+    open_world(b);
+    phone_register(b, &b->bob);
+    rows[0].max_cps = rows[1].max_cps = 1;
+    publish(b, 4);
+    send_alone(b, &x, "MESSAGE", TO_UK, "");
+    expect_peer(b, "127.0.8.1:5060", "MESSAGE", &got);
+    send_alone(b, &x, "MESSAGE", TO_UK, "");
+    expect_peer(b, "127.0.7.1:5080", "MESSAGE", &got);
+    send_alone(b, &x, "MESSAGE", TO_UK, "");
+    expect(b, &b->alice, "SIP/2.0 503", &got);
+    write_in(text, sizeof text, "127.0.7.1:5080", "sip:" BOB "@" DOMAIN, "");
+    feed(b, &second, text); /* a call of the trunk's own counts in the same second */
+    assert_true(take(b, &second.remote, "SIP/2.0 503", &got));
+    bench_close(b);
+}
+
+static void what_is_not_for_messages(void **state)
+{
+    static const struct {
+        const char *uri, *status;
+    } rows_of[] = {{"sip:911@" DOMAIN, "SIP/2.0 404"},
+                   {"urn:service:sos", "SIP/2.0 404"},
+                   {"sip:611@" DOMAIN, "SIP/2.0 404"},
+                   {"sip:+442079460000@other.test", "SIP/2.0 404"},
+                   {"sip:+99912345@" DOMAIN, "SIP/2.0 404"}};
+    struct bench *b = &bench;
+    struct alone x;
+    struct got got;
+    (void)state;
+    open_world(b);
+    for (size_t i = 0; i < sizeof rows_of / sizeof rows_of[0]; i++) {
+        send_alone(b, &x, "MESSAGE", rows_of[i].uri, "");
+        expect(b, &b->alice, rows_of[i].status, &got);
+    }
+    rows[0].disabled = rows[1].disabled = true;
+    publish(b, 4);
+    send_alone(b, &x, "OPTIONS", TO_UK, "");
+    expect(b, &b->alice, "SIP/2.0 503", &got);
+    assert_true(holds(&got.m, "Retry-After: "));
+    bench_close(b);
+}
+
+static void messages_from_trunks(void **state)
+{
+    struct bench *b = &bench;
+    struct sip_flow second = udp("127.0.7.1:5080");
+    struct got got;
+    char text[TEXT_MAX];
+    static const struct {
+        const char *uri, *what;
+        bool is_disabled, may_transit;
+    } rows_of[] = {{"sip:" BOB "@" DOMAIN, "MESSAGE", false, false},
+                   {"sip:+33123456789@" DOMAIN, "SIP/2.0 404", false, false},
+                   {"sip:+33123456789@" DOMAIN, "MESSAGE", false, true},
+                   {"sip:" BOB "@" DOMAIN, "SIP/2.0 503", true, false}};
+    (void)state;
+    open_world(b);
+    phone_register(b, &b->bob);
+    for (unsigned i = 0; i < sizeof rows_of / sizeof rows_of[0]; i++) {
+        struct net_addr to = addr(rows_of[i].what[0] == 'S' ? "127.0.7.1:5080"
+                                  : i == 0                  ? "127.0.9.12:5063"
+                                                            : "127.0.5.1:5060");
+        rows[1].disabled = rows_of[i].is_disabled;
+        rows[1].may_transit = rows_of[i].may_transit;
+        publish(b, 4);
+        snprintf(text, sizeof text,
+                 "MESSAGE %s SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.7.1:5080;branch=z9hG4bKm%u\r\n"
+                 "Max-Forwards: 70\r\nFrom: <sip:+442079460000@gw.test>;tag=m\r\nTo: <%s>\r\n"
+                 "Call-ID: m%u\r\nCSeq: 1 MESSAGE\r\nContent-Length: 0\r\n\r\n",
+                 rows_of[i].uri, i, rows_of[i].uri, i);
+        feed(b, &second, text);
+        assert_true(take(b, &to, rows_of[i].what, &got));
+    }
+    bench_close(b);
+}
+
+static void notify_from(struct bench *b, const struct alone *x, const char *address,
+                        const char *tag)
+{
+    struct sip_flow flow = udp(address);
+    char text[TEXT_MAX];
+    snprintf(text, sizeof text,
+             "NOTIFY %s SIP/2.0\r\nVia: SIP/2.0/UDP %s;branch=z9hG4bKy%u\r\nMax-Forwards: 70\r\n"
+             "From: <%s>;tag=%s\r\nTo: <%s>;tag=ft\r\nCall-ID: %s\r\nCSeq: %u NOTIFY\r\n"
+             "Contact: <sip:gw@%s>\r\nEvent: presence\r\nSubscription-State: active\r\n"
+             "Content-Length: 0\r\n\r\n",
+             b->alice.contact, address, b->unique + 1, x->r.to, tag, x->r.from, x->r.call_id,
+             b->unique + 1, address);
+    b->unique++;
+    feed(b, &flow, text);
+}
+
+/* A NOTIFY before the answer comes from the trunk that was asked, and from no other. */
+static void a_subscription_over_a_trunk(void **state)
+{
+    struct bench *b = &bench;
+    struct net_addr second = addr("127.0.7.1:5080");
+    struct alone x;
+    struct got first, got;
+    (void)state;
+    open_world(b);
+    phone_register(b, &b->alice);
+    send_alone(b, &x, "SUBSCRIBE", TO_UK, "Event: presence\r\nExpires: 600\r\n");
+    expect_peer(b, "127.0.8.1:5060", "SUBSCRIBE sip:+442079460000@gw.test", &first);
+    assert_non_null(sip_header(&first.m, SIP_H_RECORD_ROUTE, 0));
+    notify_from(b, &x, "127.0.7.1:5080", "w");
+    assert_true(take(b, &second, "SIP/2.0 481", &got));
+    notify_from(b, &x, "127.0.8.1:5060", "g");
+    expect(b, &b->alice, "NOTIFY ", &got);
+    peer_answer(b, "127.0.8.1:5060", &first, 200, "g");
+    expect(b, &b->alice, "SIP/2.0 200", &got);
+    notify_from(b, &x, "127.0.8.1:5060", "g");
+    expect(b, &b->alice, "NOTIFY ", &got);
+    notify_from(b, &x, "127.0.7.1:5080", "g");
+    assert_true(take(b, &second, "SIP/2.0 481", &got));
+    bench_close(b);
+}
+
+static void a_message_that_a_trunk_asks_about(void **state)
+{
+    struct bench *b = &bench;
+    struct net_addr a = addr("127.0.8.1:5060");
+    struct alone x;
+    struct got got;
+    (void)state;
+    open_world(b);
+    give_password(b);
+    send_alone(b, &x, "MESSAGE", TO_UK, "");
+    expect_peer(b, "127.0.8.1:5060", "MESSAGE", &got);
+    challenge_of(b, "127.0.8.1:5060", &got, 407,
+                 "Digest realm=\"gw\", nonce=\"1\", algorithm=SHA-256, qop=\"auth\"");
+    assert_true(take(b, &a, "MESSAGE", &got));
+    check_credentials(&got, SIP_H_PROXY_AUTHORIZATION, HASH_SHA256);
+    peer_answer(b, "127.0.8.1:5060", &got, 200, "g");
+    expect(b, &b->alice, "SIP/2.0 200", &got);
+    bench_close(b);
+}
+
 /* ---- emergency ---------------------------------------------------------------------------------
  */
 /* Full, down, and not resolved: the call goes on all the same, and where it can be heard first. */
@@ -834,6 +1022,12 @@ int main(void)
         cmocka_unit_test(it_asks_who_we_are),
         cmocka_unit_test(it_does_not_believe_us),
         cmocka_unit_test(odd_challenges),
+        cmocka_unit_test(a_message_over_trunks),
+        cmocka_unit_test(a_message_counts_for_the_rate),
+        cmocka_unit_test(what_is_not_for_messages),
+        cmocka_unit_test(messages_from_trunks),
+        cmocka_unit_test(a_subscription_over_a_trunk),
+        cmocka_unit_test(a_message_that_a_trunk_asks_about),
         cmocka_unit_test(emergency),
         cmocka_unit_test(by_certificate_or_not_at_all),
         cmocka_unit_test(a_private_emergency_call),
