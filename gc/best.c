@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "gc/context.h"
+#include "gc/divert.h"
 #include "routing/snapshot.h"
 
 /* ---- which -------------------------------------------------------------------------------------
@@ -89,6 +89,7 @@ void best_note(struct ctx *c, unsigned status, const struct sip_msg *m, const st
     char *copy = NULL;
     bool can_pass = m != NULL && m->status == status && best_has_next_via(m);
 
+    divert_note(c, status);
     if (c->best_status != 0 && rank_of(status) >= rank_of(c->best_status)) {
         if (can_pass && is_challenge(status) && is_challenge(c->best_status)) {
             collect(c, m);
@@ -107,6 +108,15 @@ void best_note(struct ctx *c, unsigned status, const struct sip_msg *m, const st
         c->best_from = l->who;
         c->best_flow = *sip_ctxn_flow(l->txn);
     }
+}
+
+void best_forget(struct ctx *c)
+{
+    mem_free(c->best);
+    mem_free(c->more);
+    c->best = NULL;
+    c->more = NULL;
+    c->best_status = 0;
 }
 
 /* ---- up ----------------------------------------------------------------------------------------

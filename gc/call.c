@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "gc/context.h"
+#include "gc/divert.h"
 
 static struct hlink **head_of(struct worker *w, struct view call_id)
 {
@@ -180,6 +180,7 @@ static void call_free(struct call *c)
         dialog_free(d);
     }
     side_fini(&c->caller);
+    divert_forget(c);
     mem_free(c);
 }
 
@@ -268,6 +269,7 @@ static void fill_cdr(const struct call *c, struct cdr *out)
     copy_text(out->call_id, sizeof out->call_id, view_of(c->call_id));
     copy_text(out->route, sizeof out->route, view_of(c->route));
     copy_text(out->node, sizeof out->node, view_of(c->w->set->node_name));
+    divert_record(c, out);
 }
 
 static void write_cdr(const struct call *c, unsigned status, const char *end_by)
@@ -310,6 +312,7 @@ void call_end(struct call *c, unsigned status, const char *end_by)
     LOG(LV_INFO, "call.end", KV("call", (const char *)c->id), KV("status", status),
         KV("end_by", end_by), KV("route", (const char *)c->route), KV("line", c->caller_line));
     write_cdr(c, status, end_by);
+    divert_forget(c);
     call_release(c); /* the table's */
 }
 

@@ -59,6 +59,7 @@ struct call {
     unsigned n_dialogs;
     struct ctx *setup;                /* context of the INVITE while it lives */
     struct trunk_use way_in, way_out; /* channels that it holds */
+    struct call_forward *forward;     /* divert.h; NULL: it was not forwarded */
     trace_ref trace;
     uint64_t number;                   /* of the worker's calls: part of the CDR's id */
     uint64_t start_us, answer_us;      /* wall; 0: did not happen */

@@ -1,5 +1,5 @@
 /* One proxied request: targets, legs, the best response (RFC 3261 sections 16.6 to 16.10). */
-#include "gc/context.h"
+#include "gc/divert.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -28,6 +28,7 @@ struct ctx *ctx_of_fingerprint(struct worker *w, uint64_t fingerprint)
 
 static void forget_work(struct ctx *c)
 {
+    divert_end(c);
     mem_free(c->target);
     mem_free(c->best);
     mem_free(c->more);
@@ -292,9 +293,23 @@ struct shot { /* one request down */
     const char *credentials; /* header line; NULL: none */
 };
 
+/* What a call that was forwarded says of it. text lives as long as f. */
+static void add_history(struct ctx *c, struct forwarding *f, char text[DIVERT_LINES][DIVERT_TEXT])
+{
+    unsigned n = 0;
+
+    if (c->divert != NULL) {
+        n = divert_headers(c->w, &c->divert->all, f->m, &f->from, &f->to->who, text);
+    }
+    for (unsigned i = 0; i < n && f->n_extra < FORWARD_EXTRA_MAX; i++) {
+        f->extra[f->n_extra++] = text[i];
+    }
+}
+
 static enum err send_leg(struct ctx *c, struct leg *l, const struct sip_msg *m,
                          const struct shot *s)
 {
+    char history[DIVERT_LINES][DIVERT_TEXT];
     const struct target *t = &c->target[s->target];
     struct forwarding f = {.m = m,
                            .from = c->from,
@@ -308,8 +323,10 @@ static enum err send_leg(struct ctx *c, struct leg *l, const struct sip_msg *m,
                            .credentials = s->credentials,
                            .keeps_keys = c->is_emergency};
     size_t n = 0;
-    enum err e = forward_request(c->w, &f, &n);
+    enum err e = E_OK;
 
+    add_history(c, &f, history);
+    e = forward_request(c->w, &f, &n);
     if (e != E_OK) {
         leg_abandon(l);
         return e;
@@ -375,6 +392,7 @@ static bool shoot(struct ctx *c, const struct sip_msg *m, const struct shot *s)
         c->refs++;
         hlist_push(&c->legs, &l->in_ctx);
         l->target = s->target;
+        l->hop = c->divert != NULL ? c->divert->all.n : 0;
         l->has_credentials = s->credentials != NULL;
         e = reach(c, t);
         if (e != E_OK) {
@@ -432,7 +450,7 @@ void ctx_run(struct ctx *c, const struct sip_msg *m)
         return;
     }
     fork_next(c, m);
-    if (c->n_pending == 0) {
+    if (c->n_pending == 0 && !divert_after(c)) {
         best_send(c);
     }
 }
@@ -474,7 +492,7 @@ static void leg_over(struct ctx *c, unsigned status, bool is_local)
         }
         fork_next(c, &m);
     }
-    if (c->n_pending == 0) {
+    if (c->n_pending == 0 && !divert_after(c)) {
         best_send(c);
     }
 }
@@ -606,6 +624,7 @@ static void on_success(struct ctx *c, struct leg *l, const struct sip_msg *m)
     }
     if (d != NULL) {
         c->is_answered = true;
+        divert_answered(c, l);
         call_answered(c->call, d);
     }
     if (c->kind == CTX_SETUP || c->kind == CTX_DIALOG) {

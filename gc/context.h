@@ -39,6 +39,7 @@ struct ctx {
     struct session_timer timer;
     unsigned patience_ms;   /* serial: silence after which the next one is tried; 0: none */
     struct loop_timer ring; /* parallel: when it is the turn of the next preference */
+    struct divert *divert;  /* divert.c: of a line that forwards; NULL: none */
     unsigned n_targets, next, n_pending;
     unsigned n_full;       /* targets left out because their trunk or route takes no more calls */
     struct target *target; /* TARGETS_MAX of them */
@@ -90,6 +91,8 @@ bool ctx_launch(struct ctx *c, const struct sip_msg *m, unsigned breadth);
 /* fork.c */
 /* Whether the first targets can share the Max-Breadth that came in; if not: 440. */
 bool fork_fits(const struct ctx *c, const struct sip_msg *m);
+/* Whether one request more may leave while those under way still end. */
+bool fork_can_add(const struct ctx *c, const struct sip_msg *m);
 /* The next target, or the next of one preference, that can be reached. Without breadth for all of
  * them as many as there is breadth for; without any it waits for what is under way. */
 void fork_next(struct ctx *c, const struct sip_msg *m);
@@ -99,6 +102,7 @@ void fork_next(struct ctx *c, const struct sip_msg *m);
 bool best_has_next_via(const struct sip_msg *m);
 /* Of a leg that is over without 2xx. m NULL: no response, or not one to pass on. */
 void best_note(struct ctx *c, unsigned status, const struct sip_msg *m, const struct leg *l);
+void best_forget(struct ctx *c); /* the call goes elsewhere: what was said here does not count */
 /* What goes up when nobody answered with 2xx. */
 void best_send(struct ctx *c);
 /* The status that counts for a final response of that leg: what is none of the caller's business,

@@ -1,6 +1,6 @@
 /* Forking (RFC 3261 section 16.6, RFC 5393): which targets are tried together, with how much of the
  * Max-Breadth that came in, and when it is the turn of the next ones. */
-#include "gc/context.h"
+#include "gc/divert.h"
 
 enum { BREADTH_MAX = 60 };
 
@@ -23,7 +23,7 @@ static unsigned breadth_left(const struct ctx *c, const struct sip_msg *m)
 
 static bool cares_for_breadth(const struct ctx *c, const struct sip_msg *m)
 {
-    return c->n_targets > 1 || sip_header(m, SIP_H_MAX_BREADTH, 0) != NULL;
+    return c->n_targets + divert_keeps_share(c) > 1 || sip_header(m, SIP_H_MAX_BREADTH, 0) != NULL;
 }
 
 /* Targets that are tried together. What cannot be cancelled has no second turn: all at once. */
@@ -43,7 +43,8 @@ static unsigned group_size(const struct ctx *c)
 /* Those of a later preference may have to be asked while these still end: they keep their share. */
 static unsigned share_of(const struct ctx *c, unsigned left, unsigned n)
 {
-    unsigned each = c->is_parallel ? left / (c->n_targets - c->next) : 0;
+    unsigned later = c->n_targets - c->next + divert_keeps_share(c);
+    unsigned each = c->is_parallel ? left / later : 0;
 
     return each != 0 ? each : left / n;
 }
@@ -51,6 +52,11 @@ static unsigned share_of(const struct ctx *c, unsigned left, unsigned n)
 bool fork_fits(const struct ctx *c, const struct sip_msg *m)
 {
     return c->n_targets == 0 || !cares_for_breadth(c, m) || group_size(c) <= breadth_left(c, m);
+}
+
+bool fork_can_add(const struct ctx *c, const struct sip_msg *m)
+{
+    return breadth_left(c, m) > 0;
 }
 
 /* Nobody took the call in the time of this preference. Its phones stop ringing, and count as having

@@ -367,6 +367,27 @@ static void put_asserted(struct sip_edit *e, const char *asserted)
     sip_edit_insert(e, SIP_H_FROM, "P-Asserted-Identity: %s", asserted);
 }
 
+/* Where a message has such lines already: History-Info ends with ours, Diversion begins with ours
+ * (RFC 7044, RFC 5806: oldest first, latest first), and of P-DCS-Redirect there is one. */
+static void add_extra(struct sip_edit *e, const struct sip_msg *m, const char *line)
+{
+    enum sip_hdr_id before = SIP_H_FROM;
+
+    if (view_starts(view_of(line), VIEW("History-Info:"))) {
+        before = SIP_H_OTHER;
+    } else if (view_starts(view_of(line), VIEW("Diversion:")) &&
+               sip_header(m, SIP_H_DIVERSION, 0) != NULL) {
+        before = SIP_H_DIVERSION;
+    } else if (view_starts(view_of(line), VIEW("P-DCS-Redirect:"))) {
+        for (unsigned i = 0; i < m->n_headers; i++) {
+            if (view_eq_nocase(m->h[i].name, VIEW("P-DCS-Redirect"))) {
+                sip_edit_remove(e, &m->h[i]);
+            }
+        }
+    }
+    sip_edit_insert(e, before, "%s", line);
+}
+
 static void edit_request(struct worker *w, struct sip_edit *e, const struct forwarding *f,
                          char uri[SIP_MAX_URI])
 {
@@ -401,7 +422,7 @@ static void edit_request(struct worker *w, struct sip_edit *e, const struct forw
         sip_edit_insert(e, SIP_H_FROM, "%s", f->credentials);
     }
     for (unsigned i = 0; i < f->n_extra; i++) {
-        sip_edit_insert(e, SIP_H_FROM, "%s", f->extra[i]);
+        add_extra(e, f->m, f->extra[i]);
     }
 }
 

@@ -78,6 +78,10 @@
     X(CONNECTIONS, GAUGE, "headgate_connections", NULL, "Open TCP and TLS connections")            \
     X(REG_OK, COUNTER, "headgate_registers_total", "result=\"ok\"", REG_HELP)                      \
     X(REG_REFUSED, COUNTER, "headgate_registers_total", "result=\"refused\"", REG_HELP)            \
+    X(FORWARDED, COUNTER, "headgate_calls_forwarded_total", NULL,                                  \
+      "Calls sent on by the called line's own service record, each hop")                           \
+    X(FORWARDS_REFUSED, COUNTER, "headgate_forwards_refused_total", NULL,                          \
+      "Calls that a line would have sent on and may not: barred, blocked, a circle, too many")     \
     X(FAIL_OVERS, COUNTER, "headgate_fail_overs_total", NULL,                                      \
       "Calls that went on to a further next hop")                                                  \
     X(EMERGENCY_FAILED, COUNTER, "headgate_emergency_failed_total", NULL,                          \

@@ -36,4 +36,11 @@ void way_decide(struct worker *w, struct setup *s, struct route_decision *out);
 void way_find(struct worker *w, const struct setup *s, const struct route_decision *d,
               struct ctx *c, struct way *out);
 
+/* For divert.c. */
+struct route_query way_query(struct worker *w, const struct snapshot *snap); /* as a line's call */
+void way_to_phones(struct worker *w, uint64_t line_id, struct ctx *c, struct way *y);
+void way_to_gateway(struct worker *w, const struct route_decision *d, struct ctx *c, struct way *y);
+/* Takes away targets that media keys may not go to, or that sips: does not reach. */
+void way_keep_safe(struct ctx *c, const struct sip_msg *m, struct way *y);
+
 #endif

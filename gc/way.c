@@ -2,7 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "gc/setup.h"
+#include "gc/divert.h"
 #include "gc/trunks.h"
 
 enum { PS_PATIENCE_MS = 3000, HOP_PATIENCE_MS = 4000 };
@@ -27,19 +27,24 @@ static bool is_ours(const struct worker *w, const struct sip_uri *uri)
     return uri->scheme == SIP_SCHEME_TEL || uri->scheme == SIP_SCHEME_URN || worker_is_us(w, uri);
 }
 
+struct route_query way_query(struct worker *w, const struct snapshot *snap)
+{
+    return (struct route_query){.snap = snap,
+                                .plan = &w->plan->dialplan,
+                                .now_s = worker_now_us(w) / 1000000,
+                                .draw = draw,
+                                .usable = usable,
+                                .arg = w};
+}
+
 void way_decide(struct worker *w, struct setup *s, struct route_decision *out)
 {
     char keys[SIP_MAX_URI + 8] = "";
     struct sip_uri uri;
-    struct route_query q = {.snap = s->snap,
-                            .plan = &w->plan->dialplan,
-                            .from_trunk = s->in->proof.class == PROOF_TRUSTED,
-                            .from = trunk_row(w, s->in->proof.who.trunk),
-                            .now_s = worker_now_us(w) / 1000000,
-                            .draw = draw,
-                            .usable = usable,
-                            .arg = w};
+    struct route_query q = way_query(w, s->snap);
 
+    q.from_trunk = s->in->proof.class == PROOF_TRUSTED;
+    q.from = trunk_row(w, s->in->proof.who.trunk);
     if (sip_uri_parse(s->in->m->uri, &uri) == E_OK &&
         dialled_keys(w, s->in->m->uri, keys, sizeof keys) &&
         (is_ours(w, &uri) || s->dialled.class == DIAL_EMERGENCY ||
@@ -149,43 +154,63 @@ static void way_to_provisioning(struct worker *w, const struct setup *s, struct 
     snprintf(y->route, sizeof y->route, "provisioning");
 }
 
-static void way_to_gateway(struct worker *w, const struct route_decision *d, struct ctx *c,
-                           struct way *y)
+void way_to_gateway(struct worker *w, const struct route_decision *d, struct ctx *c, struct way *y)
 {
-    targets_of_routes(w, d, c, TARGETS_MAX, y);
+    y->n = 0;
+    y->callee_line = 0;
     y->status = 503;
+    c->is_parallel = false;
+    targets_of_routes(w, d, c, TARGETS_MAX, y);
     c->patience_ms = HOP_PATIENCE_MS;
 }
 
-static void way_to_line(struct worker *w, const struct setup *s, uint64_t line_id, struct ctx *c,
-                        struct way *y)
+void way_to_phones(struct worker *w, uint64_t line_id, struct ctx *c, struct way *y)
 {
-    const struct line *called = snapshot_line(s->snap, line_id);
-
     snprintf(y->route, sizeof y->route, "local");
     y->callee_line = line_id;
     y->status = 480;
     c->is_parallel = true;
+    c->patience_ms = 0;
+    y->n = targets_of_line(w, line_id, c->target, TARGETS_MAX);
+}
+
+static bool forwards(const struct line *l)
+{
+    return l->forward[FORWARD_ALWAYS].n + l->forward[FORWARD_BUSY].n +
+               l->forward[FORWARD_NO_ANSWER].n >
+           0;
+}
+
+static void way_to_line(struct worker *w, const struct setup *s, const struct route_decision *d,
+                        struct ctx *c, struct way *y)
+{
+    const struct line *called = snapshot_line(s->snap, d->line_id);
+
+    /* Whoever calls back from a PSAP wants this line's people, not those it forwards to. */
+    if (called != NULL && !called->barred && !s->is_call_back && forwards(called)) {
+        divert_begin(w, s, d, c, y);
+        return;
+    }
+    way_to_phones(w, d->line_id, c, y);
     /* A barred line can still be called back by those whom it may call: emergency services. */
-    if (called != NULL && (!called->barred || s->in->proof.class == PROOF_TRUSTED)) {
-        y->n = targets_of_line(w, line_id, c->target, TARGETS_MAX);
+    if (called == NULL || (called->barred && s->in->proof.class != PROOF_TRUSTED)) {
+        y->n = 0;
     }
 }
 
 /* docs/protocol.md section 13: from TLS to TLS, or not at all. Emergency calls go through as they
  * are: to be heard matters more. */
-static void keep_safe_targets(const struct setup *s, struct ctx *c, struct way *y)
+void way_keep_safe(struct ctx *c, const struct sip_msg *m, struct way *y)
 {
-    bool has_keys = has_media_keys(s->in->m);
-    bool is_sips =
-        view_starts_nocase(s->in->m->uri, VIEW("sips:")); /* RFC 5630: TLS or not at all */
+    bool has_keys = has_media_keys(m);
+    bool is_sips = view_starts_nocase(m->uri, VIEW("sips:")); /* RFC 5630: TLS or not at all */
     unsigned kept = 0;
 
     if (c->is_emergency || y->n == 0 || (!has_keys && !is_sips)) {
         return;
     }
     for (unsigned i = 0; i < y->n; i++) {
-        if (may_carry_keys(&s->in->flow, &c->target[i].flow)) {
+        if (may_carry_keys(&c->from_flow, &c->target[i].flow)) {
             c->target[kept++] = c->target[i];
         }
     }
@@ -208,7 +233,7 @@ void way_find(struct worker *w, const struct setup *s, const struct route_decisi
         way_to_provisioning(w, s, c, y);
         break;
     case ROUTED_LINE:
-        way_to_line(w, s, d->line_id, c, y);
+        way_to_line(w, s, d, c, y);
         break;
     case ROUTED_TARGETS:
         way_to_gateway(w, d, c, y);
@@ -225,5 +250,5 @@ void way_find(struct worker *w, const struct setup *s, const struct route_decisi
     case ROUTED_INVALID:
         break;
     }
-    keep_safe_targets(s, c, y);
+    way_keep_safe(c, s->in->m, y);
 }

@@ -119,6 +119,7 @@ struct leg { /* one request that we sent; lives as long as its transactions */
     struct trunk_state *trunk; /* LEG_TRUNK: whose address is asked */
     struct trunk_place *place;
     unsigned target;      /* LEG_PROXY: which of the context's */
+    unsigned hop;         /* LEG_PROXY: how often the call had been forwarded when it left */
     bool has_credentials; /* ours, for a trunk that asked for them */
     enum leg_kind kind;
     struct party who;
