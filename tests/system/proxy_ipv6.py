@@ -1,13 +1,16 @@
-"""IPv6: provisioning server, BTIs and a gateway on ::1, and calls between the two families. There is one loopback address of that
+"""IPv6: provisioning server, BTIs, phones and a gateway on ::1, and calls between the two families. There is one loopback address of that
 family, so ports tell them apart; they are looked for anew in each run."""
 import socket
 
-from peered import PeerTest, at_once
+from hglib import wait_for
+from peered import PeerTest, at_once, phone_credential
 from peers import Sipp, gateway
 from sippline import answering
+from softphones import Baresip, Linphone
 from stacked import SDP, telephone
 
-ALICE, BOB, CAROL, DAN, FAR = "+12125550101", "+12125550102", "+12125550103", "+12125550104", "+442079460100"
+ALICE, BOB, CAROL, DAN, BERT, LISA = (f"+1212555010{i}" for i in range(1, 7))
+FAR, PASSWORD = "+442079460100", "correct-horse-battery"
 SIX = SDP.replace(b"IP4 127.0.0.1", b"IP6 ::1")
 
 
@@ -34,11 +37,12 @@ class Six(PeerTest):
 
     @classmethod
     def setUpClass(cls):
-        ports = cls.port, cls.port_tls, cls.ps_sip, cls.ps_control, cls.gw, cls.far = free_ports(6)
+        ports = cls.port, cls.port_tls, cls.ps_sip, cls.ps_control, cls.gw, cls.far, cls.bert_port, cls.lisa_port = free_ports(8)
         cls.also = f"(ip6 and portrange {ports[0]}-{ports[-1]})"
         cls.decode = PeerTest.decode + [f"udp.port=={p},sip" for p in ports] + [f"tcp.port=={cls.port},sip"]
         cls.routes = [("uk", "+44", f"sip:[::1]:{cls.gw}")]
         cls.gc_settings = {
+            "digest.md5": "true",
             "sip.listen": '["udp:{net}1:5060", "tcp:{net}1:5060", "tls:{net}1:5061", ' +
                           f'"udp:[::1]:{cls.port}", "tcp:[::1]:{cls.port}", "tls:[::1]:{cls.port_tls}"]',
             "provisioning.servers": f'["udp:[::1]:{cls.ps_sip}"]'}
@@ -76,6 +80,34 @@ class Six(PeerTest):
                 ear.stop()
                 for end in (ear, call):
                     self.assertGreater(end.seen("media")[0]["rtp_received"], 20)
+
+    def phone(self, kind, number, port, transport):
+        """A standard phone that has registered over IPv6."""
+        account = self.stack.ctl_json("account", "add", number)["account"]
+        line = self.stack.ctl_json("line", "add", account, number, "--caller-id", "yes")["line"]
+        phone_credential(self.stack, line, number, PASSWORD, "md5" if kind is Baresip else "sha-256")
+        phone = kind(self.stack, number, "::1", number, PASSWORD, f"sip:[::1]:{self.port}", transport, port=port)
+        self.addCleanup(phone.stop)
+        phone.register()
+        return phone
+
+    def test_phones(self):
+        """baresip over TCP and linphone over UDP register and are called. What they would call themselves comes from ::1, which is also
+        the provisioning server's and the gateway's only address: they would be taken for these."""
+        bert, lisa = self.phone(Baresip, BERT, self.bert_port, "tcp"), self.phone(Linphone, LISA, self.lisa_port, "udp")
+        where = {r["number"]: r["remote"] for r in self.stack.ctl_json("registrations")}
+        self.assertEqual([where[n][:6] for n in (BERT, LISA)], ["[::1]:", "[::1]:"])
+        for number, phone, incoming, up in ((BERT, bert, "CALL_INCOMING", "CALL_ESTABLISHED"),
+                                            (LISA, lisa, "LinphoneCallIncomingReceived", "LinphoneCallStreamsRunning")):
+            with self.subTest(phone=number):
+                call = self.stopping(self.alice.call(number, "--transport", "udp", "--audio", "tone"))
+                phone.expect(incoming)
+                phone.accept()
+                call.wait("answered")
+                phone.expect(up)
+                call.process.terminate()
+                self.assertEqual(call.exit(), 0)
+        wait_for("every call to be over", lambda: not self.stack.ctl_json("calls"), 5)
 
     def test_to_a_gateway(self):
         far = Sipp(self.stack, "far", "::1", answering(), port=self.far)

@@ -51,6 +51,11 @@ def request(method, cseq, uri="sip:[service]@[domain]", to="<sip:[service]@[doma
     return "\n".join(lines)
 
 
+def alone(method, extra="", body="", kind="text/plain"):
+    """A request outside of dialogs."""
+    return send(request(method, 1, extra=extra, body=body, kind=kind))
+
+
 def call(extra="", body=SDP):
     return send(request("INVITE", 1, extra=extra, body=body))
 
@@ -85,6 +90,11 @@ def answer(status, reason="OK", extra="", body="", routes=True):
     return send("\n".join(lines), retrans=False)
 
 
+def taken(status=200, reason="OK", extra=""):
+    """To a request that makes no dialog."""
+    return answer(status, reason, extra, routes=False)
+
+
 def again(status, reason="OK", extra="", body=""):
     """To a request within the dialog: its To has our tag already."""
     return answer(status, reason, extra, body, routes=True).replace("[last_To:];tag=[pid]s[call_number]", "[last_To:]").replace(
@@ -95,14 +105,15 @@ def again(status, reason="OK", extra="", body=""):
 KEPT = ("Via", "From", "To", "CSeq", "Record-Route", "Via")  # two of Via: the gate controller's and the caller's
 
 
-def invited(*checks):
-    """The INVITE comes and is kept: later() answers it whatever came in between. checks: (header, pattern) that it must have."""
+def invited(*checks, method="INVITE"):
+    """The INVITE (or what begins a dialog as well) comes and is kept: later() answers it whatever came in between.
+    checks: (header, pattern) that it must have."""
     saves = "".join(f'<ereg regexp=".*" search_in="hdr" header="{name}:"{" occurence=" + chr(34) + "2" + chr(34) if i == 6 else ""} '
                     f'assign_to="{i}"/>' for i, name in enumerate(KEPT, 1))
     saves += "".join(f'<ereg regexp="{pattern}" search_in="hdr" header="{name}:" check_it="true" assign_to="{i}"/>'
                      for i, (name, pattern) in enumerate(checks, 20))
     used = ",".join(str(i) for i in [*range(1, len(KEPT) + 1), *range(20, 20 + len(checks))])
-    return f'<recv request="INVITE" rrs="true"><action>{saves}</action></recv>\n<Reference variables="{used}"/>'
+    return f'<recv request="{method}" rrs="true"><action>{saves}</action></recv>\n<Reference variables="{used}"/>'
 
 
 def later(status, reason="OK", extra="", body=""):
