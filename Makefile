@@ -100,10 +100,14 @@ $(B)/bench/load: $(B)/bench/load.o $(B)/bench/load_proof.o $(call lib,signaling 
 $(B)/bench/count_allocs.so: bench/count_allocs.c
 	@mkdir -p $(@D)
 	$(Q)$(CC) -std=c17 -D_GNU_SOURCE -O2 -fPIC -shared $< -o $@
+$(B)/bench/passport_cost: $(B)/bench/passport_cost.o $(call lib,authz base)
+	$(Q)$(CC) $(LDFLAGS) $^ -o $@ $(LDLIBS)
 load: $(B)/bench/load
 bench:
 	@bench/run
-.PHONY: load bench
+bench-passport: $(B)/bench/passport_cost
+	@bench/passport $<
+.PHONY: load bench bench-passport
 
 # ---- tests --------------------------------------------------------------------------------------
 CHOSEN := $(if $(ONLY),$(foreach t,$(UNITS),$(if $(filter-out 0,$(foreach o,$(ONLY),$(if $(findstring $o,$t),1,0))),$t)),$(UNITS))
