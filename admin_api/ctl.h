@@ -13,7 +13,16 @@
 
 #include "base/pg.h"
 
-enum { CTL_OK = 0, CTL_REFUSED = 1, CTL_USAGE = 64, CTL_UNREACHABLE = 69, CTL_BROKEN = 70 };
+/* CTL_PROPOSED: not done, because a policy wants two people for it: proposed. For main() alone,
+ * which ends with 0. */
+enum {
+    CTL_PROPOSED = -1,
+    CTL_OK = 0,
+    CTL_REFUSED = 1,
+    CTL_USAGE = 64,
+    CTL_UNREACHABLE = 69,
+    CTL_BROKEN = 70
+};
 
 struct ctl {
     const char *conninfo;       /* database, as hg_admin (migrate: as the owner) */
@@ -23,6 +32,7 @@ struct ctl {
     const char *migrations;     /* folder */
     bool json, wait;
     struct pg_sync *db; /* opened by ctl_db() on first use */
+    bool has_session;   /* the database knows who we say we are */
 };
 
 struct ctl_sealed {
@@ -44,10 +54,16 @@ int ctl_fail(int code, const char *fmt, ...) __attribute__((format(printf, 2, 3)
 /* Connects on first use; prints why not and returns NULL. */
 struct pg_sync *ctl_db(struct ctl *c);
 /* One statement; prints the server's words on failure. out may be NULL; else free with
- * pg_result_free(). */
+ * pg_result_free(). CTL_PROPOSED: nothing was changed, out stays as it was. */
 int ctl_query(struct ctl *c, const char *sql, const struct pg_param *p, size_t n,
               struct pg_result **out);
 int ctl_id(const char *text, const char *what, char out[24]); /* decimal id, bounded */
+
+/* ctl_changes.c: tells the database who is at the keyboard, and that what a policy forbids is to be
+ * proposed; whether that happened; and the words for it (rc is what the command returned). */
+int ctl_open_session(struct ctl *c);
+bool ctl_has_proposed(struct ctl *c);
+int ctl_say_proposed(struct ctl *c, int rc);
 
 /* Waits until the running gate controller goes by everything that the database has by now. */
 int ctl_in_force(struct ctl *c);
@@ -103,6 +119,14 @@ int ctl_trunk_remove(struct ctl *c, struct ctl_args *a);
 int ctl_trunk_status(struct ctl *c, struct ctl_args *a);
 int ctl_service_show(struct ctl *c, struct ctl_args *a);
 int ctl_service_set(struct ctl *c, struct ctl_args *a);
+int ctl_audit_list(struct ctl *c, struct ctl_args *a);
+int ctl_audit_verify(struct ctl *c, struct ctl_args *a);
+int ctl_policy_list(struct ctl *c, struct ctl_args *a);
+int ctl_policy_set(struct ctl *c, struct ctl_args *a);
+int ctl_change_list(struct ctl *c, struct ctl_args *a);
+int ctl_change_show(struct ctl *c, struct ctl_args *a);
+int ctl_change_approve(struct ctl *c, struct ctl_args *a);
+int ctl_change_reject(struct ctl *c, struct ctl_args *a);
 int ctl_trace_list(struct ctl *c, struct ctl_args *a);
 int ctl_bti_list(struct ctl *c, struct ctl_args *a);
 int ctl_bti_revoke(struct ctl *c, struct ctl_args *a);

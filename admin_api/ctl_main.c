@@ -94,6 +94,16 @@ static const struct command commands[] = {
     {"rule list", "", "dial rules", ctl_rule_list},
     {"rule set", "NAME [--prefix P] " RULE_OPTIONS, "change what the options name", ctl_rule_set},
     {"rule remove", "NAME", "take a dial rule away", ctl_rule_remove},
+    {"audit list", "[--object 'TABLE KEY'] [--limit N]", "who changed what, newest first",
+     ctl_audit_list},
+    {"audit verify", "[--head SEQ:HASH]", "whether any row of the log was altered or taken away",
+     ctl_audit_verify},
+    {"policy list", "", "what needs two people", ctl_policy_list},
+    {"policy set", "NAME on|off", "switch a policy; off needs two people", ctl_policy_set},
+    {"change list", "[--all]", "changes that wait for another person", ctl_change_list},
+    {"change show", "CHANGE", "one change, column by column", ctl_change_show},
+    {"change approve", "CHANGE", "make a change that another person proposed", ctl_change_approve},
+    {"change reject", "CHANGE", "decline a change, or take one's own back", ctl_change_reject},
     {"status", "", "state of the gate controller", ctl_status},
     {"calls", "[--recent]", "live calls (or the last that ended)", ctl_calls},
     {"call show", "CALL [--ladder] [--octets]", "one call: who, what was decided, every message",
@@ -207,6 +217,10 @@ static int run(struct ctl *c, int argc, char **argv)
     }
     int rc = cmd->run(c, &a);
 
+    rc = ctl_say_proposed(c, rc);
+    if (rc == CTL_PROPOSED) {
+        return CTL_OK;
+    }
     return rc == CTL_OK && c->wait ? ctl_in_force(c) : rc;
 }
 

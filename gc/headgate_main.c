@@ -13,6 +13,7 @@
 #include "base/proc.h"
 #include "gc/certs.h"
 #include "gc/control.h"
+#include "gc/park.h"
 #include "gc/worker.h"
 #include "signaling/sip_osip.h"
 
@@ -190,6 +191,13 @@ static void on_revoked(void *arg, const uint8_t kid[BTI_KID_BYTES])
     workers_close_kid(g->workers, kid);
 }
 
+static void on_line_answer(void *arg, const struct line_answer *a)
+{
+    struct gate *g = arg;
+
+    park_answer(g->workers, a->worker, a->ticket, a, sizeof *a);
+}
+
 static enum err read_cluster_key(const char *path, struct secret *out)
 {
     uint8_t b[CLUSTER_BYTES + 1];
@@ -231,6 +239,7 @@ static enum err start_store(struct gate *g, const struct secret *cluster_key)
                             .metrics = g->metrics,
                             .metrics_slot = g->n_workers,
                             .on_revoked = on_revoked,
+                            .on_line_answer = on_line_answer,
                             .arg = g};
     enum err e = E_OK;
 
