@@ -1,5 +1,5 @@
-/* Another's JOSE program (Debian package jose) verifies the tokens that we make, and makes some
- * that we verify. */
+/* Programs of others verify the tokens that we make, and make some that we verify: jose (Debian
+ * package jose), and the library behind Kamailio's module secsipid (libsecsipid1). */
 #include <fcntl.h>
 #include <setjmp.h>
 #include <spawn.h>
@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/wait.h>
+#include <time.h>
 /* after the standard headers it needs */
 #include <cmocka.h>
 #include <jansson.h>
@@ -36,7 +37,7 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-    static const char *const names[] = {"key.jwk", "token", "payload", "out"};
+    static const char *const names[] = {"key.jwk", "token", "payload", "out", "public.pem"};
     (void)state;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         unlink(file(names[i]));
@@ -45,29 +46,28 @@ static int teardown(void **state)
     return 0;
 }
 
-/* Exit code of jose with those arguments; its words are not of interest. */
-static int jose(const char *const *args)
+/* Exit code of a program; what it prints goes to a file. */
+static int run(const char *const *args, const char *to)
 {
-    const char *argv[16] = {"jose"};
-    posix_spawn_file_actions_t to;
+    posix_spawn_file_actions_t actions;
     pid_t pid = 0;
     int status = 0;
-    for (size_t i = 0; args[i]; i++) {
-        assert_true(i < 14);
-        argv[i + 1] = args[i];
-    }
-    posix_spawn_file_actions_init(&to);
-    posix_spawn_file_actions_addopen(&to, 1, "/dev/null", O_WRONLY, 0);
-    posix_spawn_file_actions_addopen(&to, 2, "/dev/null", O_WRONLY, 0);
-    int rc = posix_spawnp(&pid, "jose", &to, NULL, (char *const *)(uintptr_t)argv, environ);
-    posix_spawn_file_actions_destroy(&to);
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_addopen(&actions, 1, to, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0);
+    int rc = posix_spawnp(&pid, args[0], &actions, NULL, (char *const *)(uintptr_t)args, environ);
+    posix_spawn_file_actions_destroy(&actions);
     if (rc != 0) {
-        fail_msg("no jose: tools/setup test installs it");
+        fail_msg("no %s: tools/setup test installs it", args[0]);
     }
     assert_int_equal(waitpid(pid, &status, 0), pid);
     return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
-#define JOSE(...) jose((const char *const[]){__VA_ARGS__, NULL})
+#define JOSE(...) run((const char *const[]){"jose", __VA_ARGS__, NULL}, "/dev/null")
+#define SECSIPID(...)                                                                              \
+    run((const char *const[]){"/usr/bin/python3", "-B", "tests/vectors/identity/secsipid",         \
+                              __VA_ARGS__, NULL},                                                  \
+        file("out"))
 
 static void put(const char *name, const char *text)
 {
@@ -105,16 +105,21 @@ static void jwk_put(void)
     BIO_free(in);
 }
 
+static struct passport shaken(char attest, uint64_t iat)
+{
+    return (struct passport){.type = PASSPORT_SHAKEN,
+                             .x5u = "https://certs.example.net/sp.pem",
+                             .orig.tn = "12155550101",
+                             .n_dest = 1,
+                             .dest = {{.tn = "12155550102"}},
+                             .iat = iat,
+                             .attest = attest,
+                             .origid = "123e4567-e89b-12d3-a456-426655440000"};
+}
+
 static void ours_with_jose(void **state)
 {
-    struct passport p = {.type = PASSPORT_SHAKEN,
-                         .x5u = "https://certs.example.net/sp.pem",
-                         .orig.tn = "12155550101",
-                         .n_dest = 1,
-                         .dest = {{.tn = "12155550102"}},
-                         .iat = 1700000000,
-                         .attest = 'B',
-                         .origid = "123e4567-e89b-12d3-a456-426655440000"};
+    struct passport p = shaken('B', 1700000000);
     char token[PASSPORT_MAX + 1], out[4096];
     (void)state;
     jwk_put();
@@ -186,11 +191,50 @@ static void jose_s_with_us(void **state)
     ec_public_free(key);
 }
 
+/* It looks at the clock: a token is good for a minute. */
+static void ours_with_secsipid(void **state)
+{
+    struct passport p = shaken('A', (uint64_t)time(NULL));
+    char token[PASSPORT_MAX + 1], text[2900];
+    (void)state;
+    put("public.pem", k.public_pem);
+    assert_int_equal(passport_make(&p, k.key, token, sizeof token), E_OK);
+    assert_int_equal(identity_header_write(&p, token, text, sizeof text), E_OK);
+    assert_int_equal(SECSIPID("check", file("public.pem"), text + 10), 0);
+    token[strlen(token) - 10] ^= 1;
+    assert_int_equal(identity_header_write(&p, token, text, sizeof text), E_OK);
+    assert_int_not_equal(SECSIPID("check", file("public.pem"), text + 10), 0);
+}
+
+static void secsipid_s_with_us(void **state)
+{
+    char text[4096];
+    struct identity_header h;
+    struct passport p;
+    const char *why = NULL;
+    (void)state;
+    assert_int_equal(SECSIPID("sign", k.path, "12155550107", "12155550108", "C",
+                              "123e4567-e89b-12d3-a456-426655440001", "https://c.example/c.pem"),
+                     0);
+    size_t n = get("out", text, sizeof text);
+    assert_int_equal(identity_header_read(view_from(text, n), &h, &why), E_OK);
+    assert_int_equal(passport_read(h.token, &p, &why), E_OK);
+    assert_true(identity_header_agrees(&h, &p, &why));
+    assert_int_equal(p.type, PASSPORT_SHAKEN);
+    assert_int_equal(p.attest, 'C');
+    assert_string_equal(p.orig.tn, "12155550107");
+    assert_string_equal(p.dest[0].tn, "12155550108");
+    assert_string_equal(p.origid, "123e4567-e89b-12d3-a456-426655440001");
+    assert_int_equal(passport_verify(&p, k.public), E_OK);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(ours_with_jose),
         cmocka_unit_test(jose_s_with_us),
+        cmocka_unit_test(ours_with_secsipid),
+        cmocka_unit_test(secsipid_s_with_us),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
