@@ -159,7 +159,7 @@ class Stack:
     # ---- making it
     def devstack(self, *words):
         subprocess.run([TOP / "tools/devstack", *words, self.infra], check=True, stdin=subprocess.DEVNULL,
-                       stdout=subprocess.DEVNULL)
+                       stdout=subprocess.DEVNULL, env={**os.environ, "DEVSTACK_TEMPLATE": str(TOP / "build/empty-cluster")})
 
     def write(self, name, text):
         pathlib.Path(self.path(name)).write_text(text, encoding="utf-8")

@@ -66,12 +66,11 @@ class Capture:
             at += 16 + n
         return found
 
-    def tshark(self, wanted, *decode_as):
-        """Lines "frame number, protocols, info" of what the filter takes."""
-        words = [w for rule in decode_as for w in ("-d", rule)]
-        done = subprocess.run(["tshark", "-n", "-r", self.path, *words, "-Y", wanted, "-T", "fields", "-e", "frame.number", "-e",
-                               "frame.protocols", "-e", "_ws.col.Info"], stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                              timeout=90, check=False)
+    def tshark(self, wanted, *decode_as, fields=("frame.number", "frame.protocols", "_ws.col.Info")):
+        """Lines of what the filter takes: these fields, with tabs between."""
+        words = [w for rule in decode_as for w in ("-d", rule)] + [w for field in fields for w in ("-e", field)]
+        done = subprocess.run(["tshark", "-n", "-r", self.path, "-Y", wanted, "-T", "fields", *words], stdin=subprocess.DEVNULL,
+                              capture_output=True, text=True, timeout=90, check=False)
         if done.returncode != 0:
             raise Failed(f"tshark: {done.stderr}")
         return done.stdout.splitlines()

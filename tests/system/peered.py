@@ -76,11 +76,12 @@ class PeerTest(StackTest):
     def judge_wire(cls):
         """Every SIP message was seen, and none is malformed in the eyes of a decoder that is not ours."""
         cls.capture.end()
-        ours = f"&& ip.src == {cls.stack.gc_ip}" if cls.hostile else ""
+        rows = [line.split("\t") for line in cls.capture.tshark("sip", *cls.decode, fields=(
+            "frame.number", "ip.src", "frame.protocols", "_ws.col.Info", "_ws.malformed", "_ws.expert.severity"))]
         case = unittest.TestCase()
-        case.assertGreater(len(cls.capture.tshark("sip", *cls.decode)), 10, "there was SIP to be judged")
-        case.assertEqual(cls.capture.tshark(f"sip && (_ws.malformed || _ws.expert.severity >= {WARNING}) {ours}", *cls.decode), [],
-                         f"malformed SIP in {cls.capture.path}")
+        case.assertGreater(len(rows), 10, "there was SIP to be judged")
+        bad = [row for row in rows if row[4] or any(int(severity, 0) >= WARNING for severity in row[5].split(",") if severity)]
+        case.assertEqual([row for row in bad if not cls.hostile or row[1] == cls.stack.gc_ip], [], f"malformed SIP in {cls.capture.path}")
 
 
 __all__ = ["PeerTest", "at_once", "phone_credential"]

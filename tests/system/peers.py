@@ -128,8 +128,9 @@ route[OUT] {{
 """)
 
 
-def registrar(stack, name, ip, user_realm, password, asks_for_invite=False):
-    """A registrar and its domain: every user with that password (Digest, MD5 as phones of old). asks_for_invite: calls need it too."""
+def registrar(stack, name, ip, user_realm, password, asks_for_invite=False, outward=""):
+    """A registrar and its domain: every user with that password (Digest, MD5 as phones of old). asks_for_invite: calls need it too.
+    outward: statements for who is not registered there."""
     ask = f"""
     if (is_method("INVITE|MESSAGE") && !pv_proxy_authenticate("{user_realm}", "{password}", "0")) {{
         proxy_challenge("{user_realm}", "0");
@@ -149,7 +150,7 @@ route[OUT] {{
         exit;
     }}
 {ask}
-    if (!lookup("location")) {{ sl_send_reply("404", "Not Registered"); exit; }}
+    if (!lookup("location")) {{ {outward} sl_send_reply("404", "Not Registered"); exit; }}
     t_relay();
 }}
 """)
@@ -159,11 +160,12 @@ route[OUT] {{
 class Sipp:
     """One run of a scenario (see sippline). remote: (ip, port) for a caller, None for a callee. done() waits for its good end."""
 
-    def __init__(self, stack, name, ip, scenario, remote=None, service=None, calls=1, port=5060, transport="u1", keys=None):
+    def __init__(self, stack, name, ip, scenario, remote=None, service=None, calls=1, port=5060, transport="u1", keys=None,
+                 rate=10):
         self.name, self.stack = name, stack
         self.log, self.errors = stack.log(name), stack.path(name + ".errors")
         path = stack.write(name + ".xml", scenario)
-        argv = ["sipp", "-sf", path, "-i", bracketed(ip), "-p", str(port), "-t", transport, "-m", str(calls), "-nostdin", "-trace_err",
+        argv = ["sipp", "-sf", path, "-i", bracketed(ip), "-p", str(port), "-t", transport, "-m", str(calls), "-r", str(rate), "-nostdin", "-trace_err",
                 "-error_file", self.errors, "-recv_timeout", "15000", "-rtp_echo", "-trace_msg", "-message_file", stack.path(name + ".messages")]
         argv += ["-s", service] if service else []
         for key, value in (keys or {}).items():
