@@ -181,6 +181,8 @@ static void call_free(struct call *c)
     }
     side_fini(&c->caller);
     divert_forget(c);
+    mem_free(c->shown);
+    mem_free(c->to_shown);
     mem_free(c);
 }
 
@@ -263,6 +265,7 @@ static void fill_cdr(const struct call *c, struct cdr *out)
     out->answer_us = c->answer_us;
     out->caller_line = c->caller_line;
     out->callee_line = c->routed_line;
+    out->is_private = c->is_private;
     copy_text(out->caller, sizeof out->caller, view_of(c->caller_text));
     copy_text(out->called, sizeof out->called, view_of(c->called));
     copy_text(out->routed, sizeof out->routed, view_of(c->routed));
@@ -438,6 +441,7 @@ struct dialog *call_dialog_by_request(struct call *c, const struct inbound *in)
     d->callee.who.ip = in->flow.remote;
     d->callee.flow = in->flow;
     d->callee.cseq = in->m->cseq;
+    d->naming = c->naming;
     return dialog_add(c, d,
                       side_begin(&d->callee, in->m->from_tag, view_of(c->to_uri), in->m, c->id));
 }
@@ -454,7 +458,22 @@ struct dialog *call_dialog(struct call *c, const struct sip_msg *response, const
         return d;
     }
     d = dialog_new(c);
-    return d != NULL ? dialog_add(c, d, call_fill_callee(&d->callee, c, response, leg)) : NULL;
+    if (d == NULL) {
+        return NULL;
+    }
+    d->naming = leg->naming;
+    return dialog_add(c, d, call_fill_callee(&d->callee, c, response, leg));
+}
+
+static enum err copy_names(struct call *to, const struct call *from)
+{
+    to->is_private = from->is_private;
+    to->shown = from->shown != NULL ? mem_strdup(from->shown) : NULL;
+    to->to_shown = from->to_shown != NULL ? mem_strdup(from->to_shown) : NULL;
+    return (to->shown != NULL) == (from->shown != NULL) &&
+                   (to->to_shown != NULL) == (from->to_shown != NULL)
+               ? E_OK
+               : FAIL(E_NOMEM);
 }
 
 struct call *call_usage_from(const struct call *c, const struct dialog *d)
@@ -464,8 +483,11 @@ struct call *call_usage_from(const struct call *c, const struct dialog *d)
     struct call *u = is_full(w, false, true) ? NULL : call_new(w, &t);
     struct dialog *kept = u != NULL ? dialog_new(u) : NULL;
 
+    if (kept != NULL) {
+        kept->naming = u->naming = d->naming;
+    }
     if (kept == NULL || dialog_add(u, kept, side_copy(&kept->callee, &d->callee)) == NULL ||
-        side_copy(&u->caller, &c->caller) != E_OK) {
+        side_copy(&u->caller, &c->caller) != E_OK || copy_names(u, c) != E_OK) {
         if (u != NULL) {
             call_free(u);
         }

@@ -37,6 +37,7 @@ struct dialog {
     struct hlink in_call;
     struct side callee;
     bool is_confirmed, is_acked;
+    enum naming naming;      /* under which its callee knows the caller */
     uint64_t session_due_ms; /* mono: not refreshed until then, it is over (RFC 4028); 0: never */
     uint64_t usage_due_ms;   /* mono: a subscription of REFER or SUBSCRIBE lives in it until then */
 };
@@ -48,6 +49,8 @@ struct call {
     bool is_live; /* in the table */
     bool is_emergency, is_answered, has_line;
     bool is_usage;         /* no call: a dialog of SUBSCRIBE or REFER (usage.c) */
+    bool is_private;       /* the caller hides from the callee */
+    enum naming naming;    /* of the last request that was sent */
     bool is_timed;         /* RFC 4028 may be asked for */
     uint64_t line;         /* has_line: whose count it is in */
     uint64_t callee_line;  /* is_usage: whose phones may speak in it, 0: a gateway's */
@@ -64,7 +67,9 @@ struct call {
     uint64_t number;                   /* of the worker's calls: part of the CDR's id */
     uint64_t start_us, answer_us;      /* wall; 0: did not happen */
     uint64_t caller_line, routed_line; /* 0: none */
-    const char *end_by;                /* literal; who asked for the end, NULL: nobody yet */
+    char *shown;        /* the caller's name-addr for those who are shown it; NULL: nobody yet */
+    char *to_shown;     /* the callee's, where it is not what was dialled; NULL: it is */
+    const char *end_by; /* literal; who asked for the end, NULL: nobody yet */
     struct loop_timer age;
     char route[CDR_TEXT_MAX];
     /* These stand in `texts`, which has just their size. */

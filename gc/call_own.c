@@ -4,12 +4,14 @@
 #include <string.h>
 
 #include "gc/context.h"
+#include "gc/identity.h"
 
 struct own_request {
     const char *method;
     const struct side *from, *to;
     uint32_t cseq;
     const char *reason; /* NULL: no Reason header */
+    enum naming naming; /* of the caller, in this dialog */
 };
 
 /* The tags tell a dialog from others: a name that was too long to be kept may be any other. */
@@ -18,10 +20,13 @@ static const char *name_of(const struct side *s)
     return s->uri[0] != 0 ? s->uri : "sip:anonymous@anonymous.invalid";
 }
 
-/* Who answers without a tag (RFC 2543) is asked without one. */
-static void add_name(struct sip_text *t, const char *header, const struct side *s)
+/* addr: a name-addr; NULL: the side's own name. Who answers without a tag (RFC 2543) is asked
+ * without one. */
+static void add_name(struct sip_text *t, const char *header, const struct side *s, const char *addr)
 {
-    sip_text_add(t, "%s: <%s>%s%s\r\n", header, name_of(s), s->tag[0] != 0 ? ";tag=" : "", s->tag);
+    sip_text_add(t, "%s: ", header);
+    sip_text_add(t, addr != NULL ? "%s" : "<%s>", addr != NULL ? addr : name_of(s));
+    sip_text_add(t, "%s%s\r\n", s->tag[0] != 0 ? ";tag=" : "", s->tag);
 }
 
 /* Of a request in the name of a side that used up to `last`. Nothing is above the highest number;
@@ -37,7 +42,8 @@ static size_t write_request(struct worker *w, const struct call *c, const struct
     struct sip_text t = {.p = w->out, .max = sizeof w->out - SEAL_ROOM};
     struct net_addr own = worker_address(w, flow);
     struct target way;
-    char text[NET_TEXT_MAX];
+    char text[NET_TEXT_MAX], room[ASSERTED_MAX];
+    bool to_callee = r->from == &c->caller;
 
     route_towards(r->to, &way);
     net_text(&own, text);
@@ -47,8 +53,9 @@ static size_t write_request(struct worker *w, const struct call *c, const struct
     if (way.route[0] != 0) {
         sip_text_add(&t, "Route: %s\r\n", way.route);
     }
-    add_name(&t, "From", r->from);
-    add_name(&t, "To", r->to);
+    add_name(&t, "From", r->from,
+             to_callee ? names_of_caller(w, c, r->naming, &r->to->who, room) : NULL);
+    add_name(&t, "To", r->to, to_callee ? c->to_shown : NULL);
     sip_text_add(&t, "Call-ID: %s\r\nCSeq: %u %s\r\n", c->call_id, r->cseq, r->method);
     if (r->reason != NULL) {
         sip_text_add(&t, "Reason: Q.850;cause=31;text=\"%s\"\r\n", r->reason);
@@ -128,9 +135,9 @@ void call_terminate(struct call *c, const char *end_by, const char *reason)
         const struct dialog *d = HLIST_OF(p, struct dialog, in_call);
         if (d->is_confirmed) {
             request_of_ours(c, &(struct own_request){"BYE", &d->callee, &c->caller,
-                                                     cseq_after(d->callee.cseq), text});
+                                                     cseq_after(d->callee.cseq), text, d->naming});
             request_of_ours(c, &(struct own_request){"BYE", &c->caller, &d->callee,
-                                                     cseq_after(c->caller.cseq), text});
+                                                     cseq_after(c->caller.cseq), text, d->naming});
         }
     }
     call_end(c, c->is_answered ? 200 : 480, end_by);
@@ -145,10 +152,11 @@ void call_drop_answer(struct call *c, const struct leg *leg, const struct sip_ms
     if (call_fill_callee(&callee, c, m, leg) != E_OK) {
         return; /* the next copy of the 2xx may find memory */
     }
-    request_of_ours(c, &(struct own_request){"ACK", &c->caller, &callee, m->cseq, NULL});
+    request_of_ours(c,
+                    &(struct own_request){"ACK", &c->caller, &callee, m->cseq, NULL, leg->naming});
     if (!leg->is_final) { /* once; a further copy of the 2xx gets its ACK only */
-        request_of_ours(
-            c, &(struct own_request){"BYE", &c->caller, &callee, cseq_after(m->cseq), reason});
+        request_of_ours(c, &(struct own_request){"BYE", &c->caller, &callee, cseq_after(m->cseq),
+                                                 reason, leg->naming});
     }
     side_fini(&callee);
 }

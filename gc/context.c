@@ -104,6 +104,7 @@ void ctx_release(struct ctx *c)
     loop_timer_stop(c->w->loop, &c->ring);
     hlist_drop(&c->by_fingerprint);
     forget_work(c);
+    mem_free(c->names);
     mem_free(c);
     call_release(call);
 }
@@ -167,10 +168,25 @@ void ctx_announce(struct ctx *c, const struct inbound *in, const char *note)
     }
 }
 
+struct dialog *ctx_dialog(const struct ctx *c)
+{
+    for (struct hlink *p = c->call->dialogs; p != NULL; p = p->next) {
+        struct dialog *d = HLIST_OF(p, struct dialog, in_call);
+        if (strcmp(d->callee.tag, c->callee_tag) == 0) {
+            return d;
+        }
+    }
+    return NULL;
+}
+
 enum err ctx_pass_up(struct ctx *c, const struct sip_msg *m, const struct party *from,
                      const struct sip_flow *from_flow)
 {
+    struct sip_msg names;
+    char contact[LOCATION_URI_MAX];
     struct passing p = {.m = m,
+                        .request = names_up(c, &names),
+                        .contact = names_contact_up(c, m, contact),
                         .from = from,
                         .to = &c->from,
                         .from_flow = from_flow,
@@ -196,17 +212,6 @@ enum err ctx_pass_up(struct ctx *c, const struct sip_msg *m, const struct party 
 
 /* ---- the end -----------------------------------------------------------------------------------
  */
-static struct dialog *dialog_of(const struct ctx *c)
-{
-    for (struct hlink *p = c->call->dialogs; p != NULL; p = p->next) {
-        struct dialog *d = HLIST_OF(p, struct dialog, in_call);
-        if (strcmp(d->callee.tag, c->callee_tag) == 0) {
-            return d;
-        }
-    }
-    return NULL;
-}
-
 static const char *ended_by(const struct ctx *c, unsigned status)
 {
     if (c->call->end_by != NULL) {
@@ -234,7 +239,7 @@ void ctx_settle(struct ctx *c, unsigned status)
     } else if (c->kind == CTX_USAGE && status >= 300) {
         call_end(c->call, status, "callee");
     } else if (c->kind == CTX_DIALOG && c->method == SIP_M_BYE) {
-        d = dialog_of(c);
+        d = ctx_dialog(c);
         if (d != NULL) {
             dialog_end(c->call, d, c->call->end_by);
         }
@@ -318,15 +323,17 @@ static enum err send_leg(struct ctx *c, struct leg *l, const struct sip_msg *m,
                            .branch = l->branch,
                            .record_route = stays_in(c) ? c->call->id : NULL,
                            .timer = c->timer.interval_s != 0 ? &c->timer : NULL,
-                           .asserted = c->asserted,
                            .breadth = s->breadth,
                            .credentials = s->credentials,
                            .keeps_keys = c->is_emergency};
+    struct names names;
     size_t n = 0;
     enum err e = E_OK;
 
+    names_put(c, l, &names, &f);
+    e = names_keep(c, &f);
     add_history(c, &f, history);
-    e = forward_request(c->w, &f, &n);
+    e = e == E_OK ? forward_request(c->w, &f, &n) : e;
     if (e != E_OK) {
         leg_abandon(l);
         return e;
@@ -516,7 +523,7 @@ static void on_patience(void *arg)
 /* The far side of a dialog: it may have a new session, a new connection, a new contact. */
 static void follow_answer(struct ctx *c, const struct sip_msg *m)
 {
-    struct dialog *d = dialog_of(c);
+    struct dialog *d = ctx_dialog(c);
     struct side *far = d == NULL ? NULL : c->from_caller ? &d->callee : &c->call->caller;
 
     if (far != NULL && is_bti(&far->who) && c->w->current != NULL) {
@@ -628,7 +635,7 @@ static void on_success(struct ctx *c, struct leg *l, const struct sip_msg *m)
         call_answered(c->call, d);
     }
     if (c->kind == CTX_SETUP || c->kind == CTX_DIALOG) {
-        refresh_session(c, d != NULL ? d : dialog_of(c), m);
+        refresh_session(c, d != NULL ? d : ctx_dialog(c), m);
     }
     if (!c->is_final) {
         ctx_settle(c, m->status);
@@ -677,7 +684,7 @@ static void on_failure(struct ctx *c, struct leg *l, unsigned status, const stru
         more = best_add_redirects(c, l, m);
     }
     if (c->kind == CTX_DIALOG && m != NULL) {
-        usage_learn(c->call, dialog_of(c), m);
+        usage_learn(c->call, ctx_dialog(c), m);
     }
     status = best_status_of(l, status);
     best_note(c, status, m, l);

@@ -10,6 +10,7 @@
 #define GC_CONTEXT_H
 
 #include "gc/call.h"
+#include "gc/identity.h"
 #include "gc/session_timer.h"
 
 enum ctx_kind {
@@ -35,7 +36,9 @@ struct ctx {
     bool from_caller;         /* CTX_DIALOG */
     unsigned forced;          /* final status that was decided here, 0: none */
     char callee_tag[TAG_MAX]; /* CTX_DIALOG */
-    char asserted[ASSERTED_MAX];
+    struct identity id;       /* of who asks; CTX_DIALOG: not used, its dialog knows */
+    bool had_to_tag;
+    char *names; /* From NUL To, as the sender wrote them, when others went on; NULL */
     struct session_timer timer;
     unsigned patience_ms;   /* serial: silence after which the next one is tried; 0: none */
     struct loop_timer ring; /* parallel: when it is the turn of the next preference */
@@ -76,6 +79,7 @@ void ctx_release(struct ctx *c);
 /* 100 of a non-INVITE that takes long (RFC 4320 section 4.1). */
 void ctx_slow(struct ctx *c);
 void ctx_leg_event(struct ctx *c, struct leg *l, enum txn_event ev, const struct sip_msg *m);
+struct dialog *ctx_dialog(const struct ctx *c); /* CTX_DIALOG: its dialog; NULL: it ended */
 struct ctx *ctx_of_fingerprint(struct worker *w, uint64_t fingerprint);
 
 /* Forwards a response upwards; settle() is the caller's. */

@@ -102,15 +102,25 @@ static void refuse_sender(struct worker *w, const struct inbound *in, const stru
 
 /* Who was proven as one number at the start cannot become another one later (RFC 4916 would let
  * it). */
-static bool keeps_its_name(const struct side *s, const struct sip_msg *m)
+static bool keeps_its_name(const struct found *f, const struct sip_msg *m)
 {
-    struct sip_name_addr now;
+    const struct side *s = f->sender;
+    bool is_renamed = !f->from_caller && f->call->to_shown != NULL; /* it knows that name */
+    struct sip_name_addr now, shown;
     struct sip_uri then;
+    enum err e = E_OK;
 
-    return (!is_bti(&s->who) && s->who.kind != PARTY_PHONE) ||
-           (sip_uri_parse(view_of(s->uri), &then) == E_OK &&
-            sip_name_addr_parse(sip_header_value(m, SIP_H_FROM), &now) == E_OK &&
-            sip_uri_same(&then, &now.uri));
+    if (!is_bti(&s->who) && s->who.kind != PARTY_PHONE) {
+        return true;
+    }
+    if (is_renamed) {
+        e = sip_name_addr_parse(view_of(f->call->to_shown), &shown);
+        then = shown.uri;
+    } else {
+        e = sip_uri_parse(view_of(s->uri), &then);
+    }
+    return e == E_OK && sip_name_addr_parse(sip_header_value(m, SIP_H_FROM), &now) == E_OK &&
+           sip_uri_same(&then, &now.uri);
 }
 
 static void run(struct worker *w, const struct inbound *in, const struct found *f)
@@ -189,7 +199,7 @@ void dialog_request_in(struct worker *w, const struct inbound *in)
         !check_request(w, in, f.call->is_emergency)) {
         return;
     }
-    if (!f.call->is_emergency && !keeps_its_name(f.sender, in->m)) {
+    if (!f.call->is_emergency && !keeps_its_name(&f, in->m)) {
         meter(w, METER_REFUSED_IDENTITY);
         call_trace_in(f.call, in, "refused: another From");
         answer(w, in, 403, "From is not that of this dialog", VIEW(""));
@@ -215,11 +225,13 @@ static void pass_ack(struct worker *w, const struct inbound *in, const struct fo
                             .from_flow = in->flow,
                             .branch = branch,
                             .keeps_keys = f->call->is_emergency};
+    struct names names;
     size_t out_n = 0;
     enum err e = branch_new(w, in->m, branch);
 
     for (unsigned i = 0; e == E_OK && i < n; i++) {
         fw.to = &t[i];
+        names_inside(w, f->call, f->dialog, f->from_caller, &names, &fw);
         e = forward_request(w, &fw, &out_n);
         e = e == E_OK ? worker_send(w, &t[i].flow, view_from(w->out, out_n)) : e;
         if (e == E_OK) {

@@ -388,6 +388,40 @@ static void add_extra(struct sip_edit *e, const struct sip_msg *m, const char *l
     sip_edit_insert(e, before, "%s", line);
 }
 
+/* Nothing else of the sender's names it to the receiver (RFC 3323 section 5.1). */
+static void hide_sender(struct sip_edit *e, const char *contact)
+{
+    const struct sip_msg *m = e->m;
+    bool had = sip_header(m, SIP_H_CONTACT, 0) != NULL;
+
+    sip_edit_remove_all(e, SIP_H_CONTACT);
+    sip_edit_remove_all(e, SIP_H_CALL_INFO);
+    for (unsigned i = 0; i < m->n_headers; i++) {
+        if (view_eq_nocase(m->h[i].name, VIEW("Reply-To")) ||
+            view_eq_nocase(m->h[i].name, VIEW("Organization"))) {
+            sip_edit_remove(e, &m->h[i]);
+        }
+    }
+    if (had) {
+        sip_edit_insert(e, SIP_H_FROM, "Contact: <%s>", contact);
+    }
+}
+
+/* What is decided about the caller's privacy. */
+static void edit_privacy(struct sip_edit *e, const struct forwarding *f)
+{
+    if (f->contact != NULL) {
+        hide_sender(e, f->contact);
+    }
+    if (f->is_private) {
+        sip_edit_remove_all(e, SIP_H_PRIVACY);
+        sip_edit_insert(e, SIP_H_FROM, "Privacy: id");
+    }
+    if (f->shows_none) {
+        sip_edit_remove_all(e, SIP_H_P_ASSERTED_IDENTITY);
+    }
+}
+
 static void edit_request(struct worker *w, struct sip_edit *e, const struct forwarding *f,
                          char uri[SIP_MAX_URI])
 {
@@ -414,8 +448,10 @@ static void edit_request(struct worker *w, struct sip_edit *e, const struct forw
     if (f->record_route != NULL) {
         record_route(w, e, f);
     }
+    edit_privacy(e, f);
     trunk_asserted(w, f, asserted);
-    if (asserted[0] != 0 && (is_inside(&f->to->who) || tells_psap(f) || !wants_privacy(f->m))) {
+    if (asserted[0] != 0 && !f->shows_none &&
+        (is_inside(&f->to->who) || tells_psap(f) || !wants_privacy(f->m))) {
         put_asserted(e, asserted);
     }
     if (f->credentials != NULL) {
@@ -501,6 +537,9 @@ enum err forward_response(struct worker *w, const struct passing *p, size_t *out
     }
     if (p->asserted != NULL && p->asserted[0] != 0 && is_inside(p->to)) {
         put_asserted(e, p->asserted);
+    }
+    if (p->contact != NULL) {
+        hide_sender(e, p->contact);
     }
     add_challenges(e, p->more);
     if (p->session_s != 0) {

@@ -64,6 +64,8 @@
     X(REFUSED_IDENTITY, COUNTER, "headgate_calls_refused_total", "reason=\"identity\"",            \
       REFUSE_HELP)                                                                                 \
     X(REFUSED_ROUTE, COUNTER, "headgate_calls_refused_total", "reason=\"route\"", REFUSE_HELP)     \
+    X(REFUSED_ANONYMOUS, COUNTER, "headgate_calls_refused_total", "reason=\"anonymous\"",          \
+      REFUSE_HELP)                                                                                 \
     X(REFUSED_MEDIA_KEYS, COUNTER, "headgate_calls_refused_total", "reason=\"media_keys\"",        \
       REFUSE_HELP)                                                                                 \
     X(REFUSED_UNPROVEN, COUNTER, "headgate_calls_refused_total", "reason=\"unproven_limit\"",      \

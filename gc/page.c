@@ -37,11 +37,9 @@ static void refuse(struct worker *w, const struct inbound *in, unsigned status, 
 
 static unsigned check_line(struct worker *w, struct setup *s)
 {
-    char number[DIAL_E164_MAX];
-
     s->line = s->snap != NULL ? snapshot_line(s->snap, s->in->proof.who.line) : NULL;
     if (s->line == NULL || s->line->barred ||
-        identity_of(w, s->in, s->line, number, s->asserted) != E_OK) {
+        identity_of_line(w, s->in, s->line, WISH_NONE, &s->id) != E_OK) {
         return 403;
     }
     return 0;
@@ -49,7 +47,7 @@ static unsigned check_line(struct worker *w, struct setup *s)
 
 /* A provisioning server and a trunk that is switched off have nothing to say; a trunk's requests
  * count for its rate as its calls do. */
-static unsigned check_peer(struct worker *w, const struct setup *s)
+static unsigned check_peer(struct worker *w, struct setup *s)
 {
     const struct party *who = &s->in->proof.who;
     const struct trunk *row = trunk_row(w, who->trunk);
@@ -60,6 +58,7 @@ static unsigned check_peer(struct worker *w, const struct setup *s)
     if (row != NULL && row->disabled) {
         return 503;
     }
+    identity_of_trunk(w, s->in, &s->id);
     return trunk_pass(w, who) == E_OK ? 0 : 503;
 }
 
@@ -104,10 +103,11 @@ static void find_targets(struct worker *w, const struct setup *s, const struct r
 }
 
 /* 0: it goes on. */
-static unsigned status_of(enum route_outcome outcome)
+static unsigned status_of(const struct setup *s, const struct route_decision *d)
 {
-    switch ((int)outcome) {
+    switch ((int)d->outcome) {
     case ROUTED_LINE:
+        return identity_is_unwanted(&s->id, snapshot_line(s->snap, d->line_id)) ? 433 : 0;
     case ROUTED_TARGETS:
         return 0;
     case ROUTED_BLOCKED:
@@ -133,18 +133,24 @@ void page_in(struct worker *w, const struct inbound *in)
     }
     status = in->proof.class == PROOF_PROVEN ? check_line(w, &s) : check_peer(w, &s);
     if (status == 0) {
+        if (!dialled_keys(w, in->m->uri, s.keys, sizeof s.keys)) {
+            s.keys[0] = 0;
+        }
         way_decide(w, &s, &d);
-        status = status_of(d.outcome);
+        status = status_of(&s, &d);
     }
     if (status != 0) {
-        refuse(w, in, status, NULL);
+        refuse(w, in, status, status == 433 ? "Anonymity Disallowed" : NULL);
         return;
     }
     c = begin(w, in, d.outcome == ROUTED_LINE ? d.line_id : 0);
     if (c == NULL) {
         return;
     }
-    memcpy(c->asserted, s.asserted, sizeof c->asserted);
+    c->id = s.id;
+    if (c->call != NULL) {
+        c->call->is_private = s.id.is_private;
+    }
     find_targets(w, &s, &d, c, &y);
     c->n_targets = y.n;
     if (c->n_targets == 0) {

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/mem.h"
 #include "gc/setup.h"
 
 static struct view retry_after(void)
@@ -80,60 +81,6 @@ bool target_of_bti(struct worker *w, const struct party *bti, struct target *out
         }
     }
     return false;
-}
-
-/* ---- identity ----------------------------------------------------------------------------------
- */
-/* From without a claim (RFC 3323) together with a wish for privacy: honest about saying nothing. */
-static bool is_anonymous(const struct sip_msg *m, const struct sip_uri *from)
-{
-    return view_eq_nocase(from->host, VIEW("anonymous.invalid")) &&
-           sip_header(m, SIP_H_PRIVACY, 0) != NULL;
-}
-
-static void quote_display(char *dst, size_t dst_bytes, struct view display)
-{
-    size_t n = 0;
-
-    for (size_t i = 0; i < display.n && n + 3 < dst_bytes; i++) {
-        char c = display.p[i];
-        if ((unsigned char)c < ' ' || c == 0x7f) {
-            continue;
-        }
-        if (c == '"' || c == '\\') {
-            dst[n++] = '\\';
-        }
-        dst[n++] = c;
-    }
-    dst[n] = 0;
-}
-
-enum err identity_of(struct worker *w, const struct inbound *in, const struct line *line,
-                     char number[DIAL_E164_MAX], char asserted[ASSERTED_MAX])
-{
-    const struct snapshot *snap = worker_snapshot(w);
-    struct view verified = line->number;
-    struct sip_name_addr from;
-    struct dialled d;
-    char display[140];
-
-    if (sip_name_addr_parse(sip_header_value(in->m, SIP_H_FROM), &from) != E_OK) {
-        return FAIL(E_DENIED);
-    }
-    if (!is_anonymous(in->m, &from.uri)) {
-        d = dialled_of(w, from.uri_text);
-        if (d.class != DIAL_SUBSCRIBER ||
-            (from.uri.scheme != SIP_SCHEME_TEL && !worker_is_us(w, &from.uri)) ||
-            !snapshot_owns_number(snap, line->line_id, view_of(d.e164))) {
-            return FAIL(E_DENIED);
-        }
-        verified = view_of(d.e164);
-    }
-    IGNORE(view_to_cstr(verified, number, DIAL_E164_MAX), "E.164 fits by its own limit");
-    quote_display(display, sizeof display, line->display);
-    snprintf(asserted, ASSERTED_MAX, "%s%s%s<sip:%.*s@%.80s>", display[0] != 0 ? "\"" : "", display,
-             display[0] != 0 ? "\" " : "", (int)verified.n, verified.p, w->set->domain);
-    return E_OK;
 }
 
 /* ---- may it? -----------------------------------------------------------------------------------
@@ -219,8 +166,6 @@ static bool may_peer_call(struct worker *w, const struct setup *s)
 
 static bool may_call(struct worker *w, struct setup *s)
 {
-    char number[DIAL_E164_MAX] = "";
-
     if (s->in->proof.class == PROOF_UNKNOWN) {
         challenge(w, s->in);
         return false;
@@ -236,11 +181,10 @@ static bool may_call(struct worker *w, struct setup *s)
         refuse(w, s, METER_REFUSED_BARRED, 403, NULL);
         return false;
     }
-    if (identity_of(w, s->in, s->line, number, s->asserted) != E_OK) {
+    if (s->is_forged) {
         refuse(w, s, METER_REFUSED_IDENTITY, 403, "From is not a number of this line");
         return false;
     }
-    memcpy(s->caller, number, sizeof number);
     return true;
 }
 
@@ -282,10 +226,53 @@ static bool is_allowed(struct worker *w, struct setup *s)
 
 /* ---- the whole ---------------------------------------------------------------------------------
  */
+/* A code of ours in front: what follows it is what is dialled. */
+static void read_code(struct worker *w, struct setup *s)
+{
+    const struct dialplan *plan = &w->plan->dialplan;
+    char keys[sizeof s->keys];
+    struct view rest;
+
+    s->feature = feature_of(s->snap, view_of(s->keys), &rest);
+    if (s->feature == NULL) {
+        return;
+    }
+    s->wish = s->feature->does == FEATURE_HIDES ? WISH_PRIVATE : WISH_SHOWN;
+    if (dialplan_keys(plan, rest, VIEW(""), view_of(w->set->domain), keys, sizeof keys) != E_OK) {
+        keys[0] = 0;
+    }
+    memcpy(s->keys, keys, sizeof keys);
+    s->dialled = dialplan_classify(plan, view_of(keys));
+}
+
+/* A wrong From costs an emergency call the assertion of that number, not the call. */
+static void identify(struct worker *w, struct setup *s)
+{
+    bool is_emergency = s->dialled.class == DIAL_EMERGENCY;
+    char source[NET_TEXT_MAX];
+
+    if (s->line != NULL) {
+        s->is_forged = identity_of_line(w, s->in, s->line, s->wish, &s->id) != E_OK;
+    } else if (s->in->proof.class == PROOF_TRUSTED) {
+        identity_of_trunk(w, s->in, &s->id);
+    }
+    if (is_emergency || s->dialled.class == DIAL_PROVISIONING) {
+        s->id.keeps_names = true;
+        s->id.is_private = false;
+    }
+    net_ip_text(&s->in->flow.remote, source);
+    if (s->id.number[0] != 0) {
+        memcpy(s->caller, s->id.number, sizeof s->id.number);
+    } else {
+        snprintf(s->caller, sizeof s->caller, "%s%.50s",
+                 s->in->proof.class == PROOF_TRUSTED ? "peer " : "unproven ", source);
+    }
+}
+
 static void understand(struct worker *w, const struct inbound *in, struct setup *s)
 {
     struct sip_uri uri;
-    char digits[SIP_MAX_URI + 8] = {0}, source[NET_TEXT_MAX], ignored[DIAL_E164_MAX];
+    char digits[SIP_MAX_URI + 8] = {0};
 
     *s = (struct setup){.in = in, .snap = worker_snapshot(w), .dialled = dialled_of(w, in->m->uri)};
     if (sip_uri_parse(in->m->uri, &uri) == E_OK &&
@@ -293,25 +280,17 @@ static void understand(struct worker *w, const struct inbound *in, struct setup 
         digits[sizeof s->called - 1] = 0;
         memcpy(s->called, digits, sizeof s->called);
     }
+    if (!dialled_keys(w, in->m->uri, s->keys, sizeof s->keys)) {
+        s->keys[0] = 0;
+    }
     s->is_call_back = is_call_back(s);
-    net_ip_text(&in->flow.remote, source);
-    snprintf(s->caller, sizeof s->caller, "%s%.50s",
-             in->proof.class == PROOF_TRUSTED ? "peer " : "unproven ", source);
-    if (in->proof.class != PROOF_PROVEN || s->snap == NULL) {
-        return;
+    if (in->proof.class == PROOF_PROVEN && s->snap != NULL) {
+        s->line = snapshot_line(s->snap, in->proof.who.line);
     }
-    s->line = snapshot_line(s->snap, in->proof.who.line);
     if (s->line != NULL) {
-        snprintf(s->caller, sizeof s->caller, "%.*s", (int)s->line->number.n, s->line->number.p);
-        if (s->dialled.class ==
-            DIAL_EMERGENCY) { /* a wrong From costs the assertion, not the call */
-            IGNORE(identity_of(w, in, s->line, ignored, s->asserted), "then the line's own number");
-            if (s->asserted[0] == 0) {
-                snprintf(s->asserted, sizeof s->asserted, "<sip:%.*s@%.80s>",
-                         (int)s->line->number.n, s->line->number.p, w->set->domain);
-            }
-        }
+        read_code(w, s);
     }
+    identify(w, s);
 }
 
 static const char *class_name(enum route_outcome outcome)
@@ -327,19 +306,56 @@ static void count_class(struct worker *w, enum dial_class class)
                                           : METER_CALLS_SUBSCRIBER);
 }
 
+/* *77 of the called line (RFC 5079). */
+static void refuse_anonymous(struct worker *w, const struct setup *s,
+                             const struct route_decision *d, struct ctx *c)
+{
+    meter(w, METER_REFUSED_ANONYMOUS);
+    call_route(c->call, "local", d->line_id, "refused: the line takes no anonymous calls");
+    ctx_announce(c, s->in, "refused: the line takes no anonymous calls");
+    ctx_refuse(c, 433, "Anonymity Disallowed", VIEW(""));
+}
+
+/* After a code the callee is not what was dialled: neither in To nor, where nobody else writes it,
+ * in the Request-URI. */
+static void name_called(struct worker *w, const struct setup *s, struct ctx *c, unsigned n)
+{
+    char uri[LOCATION_URI_MAX], name[LOCATION_URI_MAX + 4];
+
+    if (s->feature == NULL || !number_uri(uri, s->dialled.e164, w->set->domain)) {
+        return;
+    }
+    for (unsigned i = 0; i < n; i++) {
+        if (c->target[i].uri[0] == 0) {
+            memcpy(c->target[i].uri, uri, sizeof uri);
+        }
+    }
+    if (c->call->to_shown == NULL && !s->id.keeps_names) {
+        snprintf(name, sizeof name, "<%.*s>", (int)strcspn(uri, ";"), uri); /* user=phone goes */
+        c->call->to_shown = mem_strdup(name); /* without memory the code is seen, no more */
+    }
+}
+
 static void send_it(struct worker *w, const struct setup *s, const struct route_decision *d,
                     struct ctx *c)
 {
     struct way y;
     char note[TRACE_TEXT_MAX];
 
+    c->id = s->id;
+    c->call->is_private = s->id.is_private;
+    if (d->outcome == ROUTED_LINE && !s->is_call_back &&
+        identity_is_unwanted(&s->id, snapshot_line(s->snap, d->line_id))) {
+        refuse_anonymous(w, s, d, c);
+        return;
+    }
     way_find(w, s, d, c, &y);
+    name_called(w, s, c, y.n);
     snprintf(note, sizeof note, "class=%s line=%llu route=%.40s contacts=%u", class_name(y.outcome),
              (unsigned long long)s->in->proof.who.line, y.route[0] != 0 ? y.route : "none", y.n);
     call_route(c->call, y.route, y.callee_line, note);
     ctx_announce(c, s->in, note);
     c->n_targets = y.n;
-    memcpy(c->asserted, s->asserted, sizeof c->asserted);
     if (y.n > 0) {
         count_class(w, s->dialled.class);
         ctx_run(c, s->in->m);

@@ -4,6 +4,8 @@
 #define GC_SETUP_H
 
 #include "gc/context.h"
+#include "gc/features.h"
+#include "gc/identity.h"
 #include "routing/route.h"
 
 struct setup { /* one INVITE, as far as it is understood */
@@ -13,7 +15,12 @@ struct setup { /* one INVITE, as far as it is understood */
     char called[CDR_TEXT_MAX]; /* as dialled */
     const struct line *line;   /* of a proven caller; NULL */
     char caller[CDR_TEXT_MAX];
-    char asserted[ASSERTED_MAX];
+    struct identity id;
+    bool is_forged; /* From or P-Preferred-Identity claims what is not the line's */
+    /* What is dialled, behind a code if there is one. */
+    char keys[SIP_MAX_URI + 8];
+    const struct feature *feature; /* that code; NULL: none */
+    enum identity_wish wish;
     bool is_call_back; /* by a PSAP that we know */
 };
 

@@ -44,10 +44,10 @@ bool number_uri(char out[LOCATION_URI_MAX], const char *number, const char *host
 }
 
 /* "Display" <sip:+12125550101@domain>: the number in the trunk's form. */
-static void present(const struct worker *w, const struct trunk *t, const char *asserted,
-                    char out[ASSERTED_MAX])
+void trunk_present(const struct worker *w, const struct trunk *t, const char *asserted,
+                   char out[ASSERTED_MAX])
 {
-    const char *number = strstr(asserted, "<sip:+"), *end = NULL;
+    const char *number = t != NULL ? strstr(asserted, "<sip:+") : NULL, *end = NULL;
     char text[ROUTE_NUMBER_MAX];
 
     number = number != NULL ? number + 5 : NULL;
@@ -73,11 +73,11 @@ void trunk_asserted(struct worker *w, const struct forwarding *f, char out[ASSER
         return;
     }
     if (has) {
-        present(w, t, f->asserted, out);
+        trunk_present(w, t, f->asserted, out);
     } else if (!passes && !f->keeps_keys && t->default_number.n > 0) {
         snprintf(own, sizeof own, "<sip:%.*s@%.80s>", (int)t->default_number.n, t->default_number.p,
                  w->set->domain);
-        present(w, t, own, out);
+        trunk_present(w, t, own, out);
     }
 }
 

@@ -39,17 +39,15 @@ struct route_query way_query(struct worker *w, const struct snapshot *snap)
 
 void way_decide(struct worker *w, struct setup *s, struct route_decision *out)
 {
-    char keys[SIP_MAX_URI + 8] = "";
     struct sip_uri uri;
     struct route_query q = way_query(w, s->snap);
 
     q.from_trunk = s->in->proof.class == PROOF_TRUSTED;
     q.from = trunk_row(w, s->in->proof.who.trunk);
     if (sip_uri_parse(s->in->m->uri, &uri) == E_OK &&
-        dialled_keys(w, s->in->m->uri, keys, sizeof keys) &&
         (is_ours(w, &uri) || s->dialled.class == DIAL_EMERGENCY ||
          s->dialled.class == DIAL_PROVISIONING)) {
-        q.keys = view_of(keys);
+        q.keys = view_of(s->keys);
     }
     route_decide(&q, out);
     s->dialled = out->dialled;

@@ -109,6 +109,12 @@ struct target { /* one place to send a request to */
     uint32_t route_channels;
 };
 
+enum naming { /* how one side knows the caller (identity.h) */
+              NAMED_AS_SENT,
+              NAMED_SHOWN,
+              NAMED_ANONYMOUS
+};
+
 enum leg_kind { LEG_PROXY, LEG_BYE, LEG_PING, LEG_TRUNK };
 
 struct leg { /* one request that we sent; lives as long as its transactions */
@@ -121,6 +127,7 @@ struct leg { /* one request that we sent; lives as long as its transactions */
     unsigned target;      /* LEG_PROXY: which of the context's */
     unsigned hop;         /* LEG_PROXY: how often the call had been forwarded when it left */
     bool has_credentials; /* ours, for a trunk that asked for them */
+    enum naming naming;   /* LEG_PROXY: under which its request left */
     enum leg_kind kind;
     struct party who;
     struct sip_ctxn *txn; /* NULL: over */
@@ -361,6 +368,9 @@ struct forwarding {
     const char *credentials;           /* header line for a trunk that asked for it; NULL: none */
     const char *from_addr; /* name-addr for From, its parameters stay; NULL: as it stands */
     const char *to_addr;   /* the same for To */
+    const char *contact; /* URI for Contact, and what else could name the sender goes; NULL: none */
+    bool is_private;     /* "Privacy: id" is written, whatever was there */
+    bool shows_none;     /* no P-Asserted-Identity, whoever wrote it */
     unsigned n_extra;
     const char *extra[FORWARD_EXTRA_MAX]; /* header lines of ours: "Name: value" */
 };
@@ -383,6 +393,7 @@ struct passing { /* one response on its way up */
     const struct sip_msg *request; /* as its sender wrote it: its From and To go back; NULL: as they
                                       come */
     const char *asserted;          /* P-Asserted-Identity of who answers; NULL or empty: none */
+    const char *contact;           /* as in struct forwarding */
 };
 /* Both leave the sealed message in w->out. E_RANGE: too large. */
 MUST_CHECK enum err forward_request(struct worker *w, const struct forwarding *f, size_t *out_n);
@@ -394,9 +405,6 @@ bool may_carry_keys(const struct sip_flow *from, const struct sip_flow *to);
 
 /* setup.c */
 void setup_in(struct worker *w, const struct inbound *in);
-/* E_DENIED: From is no number of the line; else the identity that we vouch for. */
-MUST_CHECK enum err identity_of(struct worker *w, const struct inbound *in, const struct line *line,
-                                char number[DIAL_E164_MAX], char asserted[ASSERTED_MAX]);
 /* Contacts of a line that can be reached from here. */
 unsigned targets_of_line(struct worker *w, uint64_t line_id, struct target *out, unsigned max);
 /* A binding of that very BTI, for when its own connection or session is gone. */
@@ -432,6 +440,9 @@ const struct trunk *trunk_row(struct worker *w, uint64_t trunk_id); /* NULL: rem
 void trunk_host_uri(struct view host, uint16_t port, char out[TRUNK_URI_MAX]); /* "sip:host:port" */
 /* Request-URI of a number at a gateway. False: it does not fit. */
 bool number_uri(char out[LOCATION_URI_MAX], const char *number, const char *host);
+/* A name-addr of ours with its number in the trunk's form; t NULL: as it is. */
+void trunk_present(const struct worker *w, const struct trunk *t, const char *asserted,
+                   char out[ASSERTED_MAX]);
 /* The value of P-Asserted-Identity for where f goes; empty: none. */
 void trunk_asserted(struct worker *w, const struct forwarding *f, char out[ASSERTED_MAX]);
 /* Addresses of the trunk for one call, best first. 0: none is usable, or it is disabled. */

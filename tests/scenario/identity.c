@@ -35,6 +35,11 @@ static void what_is_refused(void **state)
         {"sip:" DOMAIN, AS_ALICE, "", "SIP/2.0 404"},
         {"mailto:bob@" DOMAIN, AS_ALICE, "", "SIP/2.0 416"},
         {"sip:" CAROL "@" DOMAIN, AS_ALICE, "", "SIP/2.0 480"},
+        {TO_BOB, AS_ALICE, "P-Preferred-Identity: <sip:" BOB "@" DOMAIN ">\r\n", "SIP/2.0 403"},
+        {TO_BOB, AS_ALICE, "P-Preferred-Identity:\r\n \"x\"  <sip:+19999999999@" DOMAIN ">\r\n",
+         "SIP/2.0 403"},
+        {TO_BOB, AS_ALICE, "p-preferred-identity: <sip:+12125550111@" DOMAIN ">, <tel:" BOB ">\r\n",
+         "SIP/2.0 403"},
         {TO_BOB, AS_ALICE, "Proxy-Require: foo, bar\r\n", "SIP/2.0 420"},
     };
     struct bench *b = &bench;
@@ -89,7 +94,7 @@ static void claims_are_dropped(void **state)
     static const struct attempt a = {
         TO_BOB, AS_ALICE,
         "P-Asserted-Identity: <sip:+19999999999@" DOMAIN ">\r\n"
-        "P-Preferred-Identity: <sip:+19999999999@" DOMAIN ">\r\n"
+        "P-Preferred-Identity: <sip:+12125550111@" DOMAIN ">\r\n"
         "Remote-Party-ID: <sip:+19999999999@x>\r\nP-DCS-LAES: 127.0.9.66:1\r\n"
         "Identity: abc;info=<http://x>\r\nDiversion: <sip:+19999999999@x>\r\n"
         "History-Info: <sip:+19999999999@x>;index=1\r\nResource-Priority: ets.0\r\n"

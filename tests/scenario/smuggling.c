@@ -474,7 +474,6 @@ static void sealed_lies(void **state)
         "P-Asserted-Identity:\r\n <sip:evil@evil.test>\r\n",
         "p-asserted-identity : <sip:evil@evil.test>\r\n",
         "P-Asserted-Identity\t:\t<sip:evil@evil.test>\r\n",
-        "P-Preferred-Identity: <sip:evil@evil.test>\r\n",
         "X: y\r\n P-Asserted-Identity: <sip:evil2@evil.test>\r\n",
         "Remote-Party-ID:\r\n\t<sip:evil@evil.test>;party=calling\r\n",
         "Route:\r\n <sip:evil.test;lr>\r\n",
