@@ -1,5 +1,6 @@
 /* base/crypto.h - the cryptographic primitives of docs/protocol.md on OpenSSL 3.0 EVP. One of the
- * doors to libcrypto (the others: base/secret.c, base/hpke.c, base/pki.c, base/tls.c).
+ * doors to libcrypto (the others: base/secret.c, base/hpke.c, base/pki.c, base/tls.c,
+ * base/ec_sign.c, base/stir_*.c).
  *
  * Standards  FIPS 180-4 SHA-256, RFC 2104 HMAC, RFC 5869 HKDF, SP 800-38D AES-GCM, FIPS 186-5 ECDSA
  * and SP 800-56A ECDH on P-256. Shape      P-256 points are 65 octets uncompressed (04 || X || Y);

@@ -1,120 +1,27 @@
 #include "base/stir_cert.h"
 
-#include <errno.h>
 #include <openssl/bio.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
-#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
 #include "base/ec_sign_int.h"
 #include "base/mem.h"
+#include "base/stir_int.h"
 #include "base/stir_tn.h"
 
 #define OID_TN_AUTH_LIST    "1.3.6.1.5.5.7.1.26"
 #define OID_CLAIMS          "1.3.6.1.5.5.7.1.27" /* RFC 8226 section 8 */
 #define OID_CLAIMS_ENHANCED "1.3.6.1.5.5.7.1.33" /* RFC 9118 */
-#define LAST_SECOND         253402300799u        /* of the year 9999 */
-
-struct stir_anchors {
-    X509_STORE *store;
-    bool with_crls;
-};
 
 struct stir_cert {
     struct ec_public *key;
     struct stir_tn_list numbers;
     uint64_t from, until;
 };
-
-/* ---- anchors ---- */
-
-/* Why there is no further object: the end of the file, or one that cannot be read. */
-static bool pem_ended(size_t n)
-{
-    unsigned long why = ERR_peek_last_error();
-    return n > 0 && ERR_GET_LIB(why) == ERR_LIB_PEM && ERR_GET_REASON(why) == PEM_R_NO_START_LINE;
-}
-
-static bool add_root(BIO *in, X509_STORE *to, bool *out_added)
-{
-    X509 *x = PEM_read_bio_X509(in, NULL, NULL, (void *)(uintptr_t) "");
-    *out_added = x != NULL;
-    bool ok = !x || X509_STORE_add_cert(to, x) == 1;
-    X509_free(x);
-    return ok;
-}
-
-static bool add_crl(BIO *in, X509_STORE *to, bool *out_added)
-{
-    X509_CRL *x = PEM_read_bio_X509_CRL(in, NULL, NULL, (void *)(uintptr_t) "");
-    *out_added = x != NULL;
-    bool ok = !x || X509_STORE_add_crl(to, x) == 1;
-    X509_CRL_free(x);
-    return ok;
-}
-
-static enum err add_file(const char *path, const char *what, X509_STORE *to,
-                         bool (*add)(BIO *, X509_STORE *, bool *), char *why, size_t why_bytes)
-{
-    ERR_clear_error();
-    errno = 0;
-    BIO *in = BIO_new_file(path, "r");
-    enum err e = E_OK;
-    bool added = true;
-    size_t n = 0;
-    if (!in) {
-        e = errno == ENOENT ? E_NOTFOUND : E_IO;
-    }
-    ERR_clear_error();
-    while (e == E_OK && added) {
-        e = add(in, to, &added) ? E_OK : E_CRYPTO;
-        n += added;
-    }
-    if (e == E_OK && !pem_ended(n)) {
-        e = E_PARSE;
-    }
-    ERR_clear_error();
-    BIO_free(in);
-    if (e != E_OK) {
-        (void)snprintf(why, why_bytes, "%s: %s", path, e == E_PARSE ? what : err_text(e));
-        return FAIL(e);
-    }
-    return E_OK;
-}
-
-enum err stir_anchors_load(const char *roots, const char *crls, struct stir_anchors **out,
-                           char *why, size_t why_bytes)
-{
-    struct stir_anchors *a = mem_zalloc(sizeof *a);
-    enum err e = a ? E_OK : FAIL(E_NOMEM);
-    (void)snprintf(why, why_bytes, "%s", "out of memory");
-    TRY(e);
-    a->store = X509_STORE_new();
-    TRY(a->store ? E_OK : FAIL(E_NOMEM));
-    a->with_crls = crls && *crls;
-    TRY(add_file(roots, "no certificates in PEM", a->store, add_root, why, why_bytes));
-    if (a->with_crls) {
-        TRY(add_file(crls, "no revocation lists in PEM", a->store, add_crl, why, why_bytes));
-    }
-    (void)snprintf(why, why_bytes, "%s", "");
-    *out = a;
-    a = NULL;
-out:
-    stir_anchors_free(a);
-    return e;
-}
-
-void stir_anchors_free(struct stir_anchors *a)
-{
-    if (a) {
-        X509_STORE_free(a->store);
-        mem_free(a);
-    }
-}
 
 /* ---- a chain ---- */
 
@@ -182,7 +89,7 @@ static enum err chain_of(struct view pem, STACK_OF(X509) * to, const char **why)
             X509_free(x);
         }
     }
-    if (e == E_OK && !pem_ended((size_t)sk_X509_num(to))) {
+    if (e == E_OK && !stir_pem_ended((size_t)sk_X509_num(to))) {
         e = refuse(why, "no certificate in PEM", E_PARSE);
     }
     BIO_free(in);
@@ -195,11 +102,11 @@ static enum err path_of(const struct stir_anchors *a, STACK_OF(X509) * chain, ui
     X509_STORE_CTX *c = X509_STORE_CTX_new();
     enum err e = E_CRYPTO;
     if (c && X509_STORE_CTX_init(c, a->store, sk_X509_value(chain, 0), chain)) {
-        X509_STORE_CTX_set_time(c, 0, (time_t)(at_s < LAST_SECOND ? at_s : LAST_SECOND));
+        X509_STORE_CTX_set_time(c, 0, stir_time(at_s));
         X509_STORE_CTX_set_depth(c, STIR_CHAIN_MAX - 2); /* the library counts intermediates */
         X509_VERIFY_PARAM_set_auth_level(X509_STORE_CTX_get0_param(c), 2);
         X509_STORE_CTX_set_flags(c, X509_V_FLAG_X509_STRICT |
-                                        (a->with_crls ? (unsigned long)X509_V_FLAG_CRL_CHECK : 0));
+                                        (a->by_issuer ? (unsigned long)X509_V_FLAG_CRL_CHECK : 0));
         e = X509_verify_cert(c) == 1 ? E_OK : E_AUTH;
         if (e != E_OK) {
             *why = X509_verify_cert_error_string(X509_STORE_CTX_get_error(c));
@@ -262,6 +169,7 @@ static enum err read_chain(STACK_OF(X509) * chain, const struct stir_anchors *a,
     enum err e = path_of(a, chain, at_s, &path, why);
     TRY(e);
     TRY(signer_check(signer, why));
+    TRY(stir_not_listed(a, path, at_s, why));
     for (int i = 0; i < sk_X509_num(path); i++) {
         TRY(bound_by(sk_X509_value(path, i), c, i == 0, why));
     }

@@ -23,9 +23,10 @@ enum {
     STIR_TN_ENTRIES_MAX = 1024 /* in one list of numbers */
 };
 
-/* PEM files; crls NULL or "": none. With any, there has to be a list of whoever issued a signer's
- * certificate, and a current one: else that certificate is refused. E_PARSE, E_IO, E_NOTFOUND:
- * which file, in why. */
+/* PEM files; crls NULL or "": none. Two kinds of lists: with one of an issuer, every issuer of a
+ * signer needs one; an indirect one (RFC 5280 section 5.2.5), signed by a certificate in roots, is
+ * about certificates of anybody. A list that is not current refuses whom it might be about.
+ * E_PARSE, E_IO, E_NOTFOUND: which file, in why. */
 MUST_CHECK enum err stir_anchors_load(const char *roots, const char *crls,
                                       struct stir_anchors **out, char *why, size_t why_bytes);
 void stir_anchors_free(struct stir_anchors *a);

@@ -1,4 +1,5 @@
 /* Tokens that are made, read and verified; those that RFCs print. */
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -392,6 +393,33 @@ static void keys(void **state)
     assert_null(public);
 }
 
+static void *sign_and_verify(void *bad)
+{
+    uint8_t signature[EC_SIGNATURE_BYTES];
+    for (int i = 0; i < 50; i++) {
+        if (ec_sign(k.key, VIEW("octets"), signature) != E_OK ||
+            ec_verify(k.public, VIEW("octets"), signature) != E_OK ||
+            ec_verify(other.public, VIEW("octets"), signature) != E_AUTH) {
+            *(bool *)bad = true;
+        }
+    }
+    return NULL;
+}
+
+static void one_key_in_many_threads(void **state)
+{
+    pthread_t thread[4];
+    bool bad[4] = {false};
+    (void)state;
+    for (size_t i = 0; i < 4; i++) {
+        assert_int_equal(pthread_create(&thread[i], NULL, sign_and_verify, &bad[i]), 0);
+    }
+    for (size_t i = 0; i < 4; i++) {
+        assert_int_equal(pthread_join(thread[i], NULL), 0);
+        assert_false(bad[i]);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -407,6 +435,7 @@ int main(void)
         cmocka_unit_test(chains),
         cmocka_unit_test(numbers),
         cmocka_unit_test(keys),
+        cmocka_unit_test(one_key_in_many_threads),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

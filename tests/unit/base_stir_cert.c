@@ -387,6 +387,40 @@ static void crl_write(X509 *issuer, EVP_PKEY *key, X509 *revoked, long days, con
     X509_CRL_free(l);
 }
 
+/* A list of another authority about certificates of `about`. */
+static void indirect_write(X509 *issuer, EVP_PKEY *key, X509 *revoked, X509 *about, long days,
+                           int unknown)
+{
+    X509_CRL *l = X509_CRL_new();
+    X509_REVOKED *r = X509_REVOKED_new();
+    ISSUING_DIST_POINT *p = ISSUING_DIST_POINT_new();
+    GENERAL_NAMES *names = sk_GENERAL_NAME_new_null();
+    GENERAL_NAME *name = GENERAL_NAME_new();
+    ASN1_TIME *at = ASN1_TIME_set(NULL, (time_t)NOW - DAY);
+    ASN1_TIME *next = ASN1_TIME_set(NULL, (time_t)NOW + days * DAY);
+    ASN1_INTEGER *number = ASN1_INTEGER_new();
+    FILE *f = fopen(t.crls, "w");
+    p->indirectCRL = 0xff;
+    GENERAL_NAME_set0_value(name, GEN_DIRNAME, X509_NAME_dup(X509_get_subject_name(about)));
+    assert_true(sk_GENERAL_NAME_push(names, name) > 0 && ASN1_INTEGER_set(number, 1));
+    assert_true(X509_CRL_set_version(l, 1) &&
+                X509_CRL_set_issuer_name(l, X509_get_subject_name(issuer)) &&
+                X509_CRL_set1_lastUpdate(l, at) && X509_CRL_set1_nextUpdate(l, next) &&
+                X509_CRL_add1_ext_i2d(l, NID_issuing_distribution_point, p, 1, 0) &&
+                X509_CRL_add1_ext_i2d(l, NID_crl_number, number, unknown, 0) &&
+                X509_REVOKED_set_serialNumber(r, X509_get_serialNumber(revoked)) &&
+                X509_REVOKED_set_revocationDate(r, at) &&
+                X509_REVOKED_add1_ext_i2d(r, NID_certificate_issuer, names, 1, 0) &&
+                X509_CRL_add0_revoked(l, r) && X509_CRL_sign(l, key, EVP_sha256()) > 0);
+    assert_true(f && PEM_write_X509_CRL(f, l) == 1 && fclose(f) == 0);
+    GENERAL_NAMES_free(names);
+    ISSUING_DIST_POINT_free(p);
+    ASN1_INTEGER_free(number);
+    ASN1_TIME_free(at);
+    ASN1_TIME_free(next);
+    X509_CRL_free(l);
+}
+
 static enum err with_crls(X509 *x, const char **why)
 {
     struct stir_anchors *a = NULL;
@@ -421,6 +455,45 @@ static void revocation(void **state)
     crl_write(t.between, t.key[K_ROGUE], NULL, 7, "w"); /* signed by somebody else */
     assert_int_equal(with_crls(x, &why), E_AUTH);
     assert_string_equal(why, "CRL signature failure");
+    X509_free(x);
+    X509_free(another);
+}
+
+/* A policy authority with a root of its own lists certificates of every issuer (SHAKEN). */
+static void revocation_by_a_policy_authority(void **state)
+{
+    const char *why = NULL;
+    struct spec s = ca(NULL, K_ROGUE, K_ROGUE);
+    X509 *pa = make("policy authority", &s);
+    struct stir_anchors *a = NULL;
+    char file_why[160];
+    s = signer();
+    X509 *x = make("signer", &s);
+    X509 *another = make("another", &s);
+    (void)state;
+    indirect_write(pa, t.key[K_ROGUE], another, t.between, 7, 0); /* not yet among the roots */
+    assert_int_equal(stir_anchors_load(t.roots, t.crls, &a, file_why, sizeof file_why), E_PARSE);
+    assert_non_null(strstr(file_why, "crls.pem: an indirect revocation list that no root has"));
+    FILE *f = fopen(t.roots, "a");
+    assert_true(f && PEM_write_X509(f, pa) == 1 && fclose(f) == 0);
+    assert_int_equal(with_crls(x, &why), E_OK);
+    assert_int_equal(with_crls(another, &why), E_AUTH);
+    assert_string_equal(why, "certificate revoked");
+    indirect_write(pa, t.key[K_ROGUE], another, t.root, 7, 0); /* that number of another issuer */
+    assert_int_equal(with_crls(another, &why), E_OK);
+    indirect_write(pa, t.key[K_ROGUE], t.between, t.root, 7, 0); /* the authority above */
+    assert_int_equal(with_crls(x, &why), E_AUTH);
+    assert_string_equal(why, "certificate revoked");
+    indirect_write(pa, t.key[K_ROGUE], another, t.between, 0, 0);
+    assert_int_equal(with_crls(x, &why), E_AUTH);
+    assert_string_equal(why, "an indirect revocation list is not current");
+    indirect_write(pa, t.key[K_SIGNER], another, t.between, 7, 0);
+    assert_int_equal(stir_anchors_load(t.roots, t.crls, &a, file_why, sizeof file_why), E_PARSE);
+    indirect_write(pa, t.key[K_ROGUE], another, t.between, 7, 1); /* critical, and not known */
+    assert_int_equal(stir_anchors_load(t.roots, t.crls, &a, file_why, sizeof file_why), E_PARSE);
+    assert_null(a);
+    save(t.roots, t.root);
+    X509_free(pa);
     X509_free(x);
     X509_free(another);
 }
@@ -638,6 +711,7 @@ int main(void)
         cmocka_unit_test(times_of_the_path),
         cmocka_unit_test(texts),
         cmocka_unit_test(revocation),
+        cmocka_unit_test(revocation_by_a_policy_authority),
         cmocka_unit_test(files),
         cmocka_unit_test(lists),
         cmocka_unit_test(lists_in_lists),
