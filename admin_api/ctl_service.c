@@ -145,10 +145,12 @@ static struct pg_param take_seconds(struct opts *o, char text[OPT_TEXT_MAX])
 /* Only what the options name: a line may change other things by its feature codes meanwhile. */
 #define SQL_SET                                                                                    \
     "INSERT INTO core.line_service AS s (line_id, caller_id, private, rejects_anonymous, "         \
-    "forward_always, forward_busy, forward_no_answer, no_answer_s) VALUES ($1, "                   \
+    "forward_always, forward_busy, forward_no_answer, no_answer_s) SELECT $1::bigint, "            \
     "coalesce($2::boolean, false), coalesce($3::boolean, false), coalesce($4::boolean, false), "   \
     "nullif($5::text, ''), nullif($6::text, ''), nullif($7::text, ''), "                           \
-    "coalesce($8::smallint, 20)) ON CONFLICT (line_id) DO UPDATE SET "                             \
+    "coalesce($8::smallint, 20) WHERE NOT EXISTS (SELECT FROM core.number n WHERE n.line_id = "    \
+    "$1::bigint AND n.number IN ($5::text, $6::text, $7::text)) ON CONFLICT (line_id) DO UPDATE "  \
+    "SET "                                                                                         \
     "caller_id = coalesce($2::boolean, s.caller_id), "                                             \
     "private = coalesce($3::boolean, s.private), "                                                 \
     "rejects_anonymous = coalesce($4::boolean, s.rejects_anonymous), "                             \
@@ -160,6 +162,7 @@ static struct pg_param take_seconds(struct opts *o, char text[OPT_TEXT_MAX])
 int ctl_service_set(struct ctl *c, struct ctl_args *a)
 {
     char id[24], seconds[OPT_TEXT_MAX];
+    struct pg_result *r = NULL;
     struct opts o = {.a = a};
     struct pg_param p[8] = {
         PG_NULL,
@@ -181,8 +184,12 @@ int ctl_service_set(struct ctl *c, struct ctl_args *a)
     }
     if (o.rc == CTL_OK) {
         p[0] = PG_TEXT(view_of(id));
-        o.rc = ctl_query(c, SQL_SET, p, 8, NULL);
+        o.rc = ctl_query(c, SQL_SET, p, 8, &r);
     }
+    if (o.rc == CTL_OK && pg_affected(r) == 0) {
+        o.rc = ctl_fail(CTL_REFUSED, "a line cannot forward to itself");
+    }
+    pg_result_free(r);
     return o.rc;
 }
 

@@ -666,6 +666,7 @@ static void keys_are_gathered(void **state)
     assert_true(keys_add(&k, VIEW("number"), VIEW("3")));
     assert_true(keys_add(&k, VIEW("credential"), VIEW("3")));
     assert_true(keys_add(&k, VIEW("line"), VIEW("7")));
+    assert_true(keys_add(&k, VIEW("line_service"), VIEW("9")));
     assert_true(keys_add(&k, VIEW("account"), VIEW("5")));
     assert_true(keys_add(&k, VIEW("bti"), VIEW("000102030405060708090a0b0c0d0e0f")));
     assert_true(keys_add(&k, VIEW("bti"), VIEW("000102030405060708090a0b0c0d0e0f")));
@@ -682,7 +683,7 @@ static void keys_are_gathered(void **state)
     assert_true(keys_add(&k, VIEW("dial_rule"), VIEW("*")) && k.plan);
     keys_unique(&k);
     char *ids = keys_ids_text(&k.lines), *btis = keys_btis_text(&k.btis);
-    assert_string_equal(ids, "{3,7}");
+    assert_string_equal(ids, "{3,7,9}");
     assert_string_equal(btis, "{000102030405060708090a0b0c0d0e0f}");
     mem_free(ids);
     mem_free(btis);
