@@ -10,7 +10,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 
-#define METRICS_MAX 160
+#define METRICS_MAX 256
 #define BUCKETS     12
 
 static const uint64_t bound_us[BUCKETS - 1] = {100,   250,   500,    1000,    2500,   5000,

@@ -1,32 +1,34 @@
 /* gc/boundary.h - the edge of the trust domain (RFC 3325, RFC 5503, RFC 3323): for each header of a
  * message that passes, by its name in any spelling, by where it comes from and where it goes,
  * whether it stays, goes, or makes the message refused. The rules are rows of one table
- * (docs/identity.md prints it; tools/check_identity holds the two together).
+ * (gc/boundary_rules.c; docs/identity.md prints it, tools/check_identity holds the two together).
  *
  * Sides      a party inside is a trunk whose identities are believed (in) or to which ours go
- * (out), and a provisioning server; BTIs, phones and everybody else are outside. Also       headers
- * in URIs (?P-Asserted-Identity=...) of Refer-To, Referred-By, Contact, Replaces, Request-URI;
- * escapes read; and the parts of multipart bodies (message/sip, message/sipfrag). Threads    the
- * worker's. */
+ * (out), and a provisioning server; BTIs, phones, strangers and other trunks are outside. Reach
+ * headers, headers in URIs (?P-Asserted-Identity=...; escapes read), and the lines of message/sip
+ * and message/sipfrag bodies, alone or in a multipart. Requests and responses of every method.
+ * Counts     headgate_boundary_total{rule="..."}: what was refused, and each header that was taken
+ * out of a message as it left (once for each place that it left for). Notes in the ladder: worker's
+ * .crossed. The peer is never told which rule it was. Threads    the worker's. */
 #ifndef GC_BOUNDARY_H
 #define GC_BOUNDARY_H
 
 #include "gc/worker_int.h"
 
-enum boundary_verdict { BOUNDARY_PASSES, BOUNDARY_REFUSED };
-
-/* Whether a request may be forwarded at all; asked once, before anything is done with it. status
- * and reason for the answer, why for trace and log (never for the caller): literals. Counted by
- * rule. */
-enum boundary_verdict boundary_check(struct worker *w, const struct inbound *in, unsigned *status,
-                                     const char **why);
-/* Edits that take away what may not pass. tells_all: an emergency call to a certified PSAP. body is
- * room for one that had to be rewritten; it lives until the edit is rendered. Counted by rule. */
-void boundary_edit(struct worker *w, struct sip_edit *e, const struct sip_msg *m,
-                   const struct party *from, const struct party *to, bool tells_all,
-                   char body[SIP_MAX_BYTES]);
+/* Whether a request may be forwarded at all; asked once, before anything is done with it. False: it
+ * was answered, logged and counted. Emergency calls, ACK, and requests without proof always may:
+ * what has to go is taken out. */
+bool boundary_check(struct worker *w, const struct inbound *in, bool is_emergency);
+/* Edits that take away what may not pass, and proof that was for us. tells_all: an emergency call
+ * to a certified PSAP, which is told what a trusted one is told. room: for what had to be
+ * rewritten; it lives until the edit is rendered. Sets w->crossed. */
+void boundary_edit(struct worker *w, struct sip_edit *e, const struct party *from,
+                   const struct party *to, bool tells_all, char room[SIP_MAX_BYTES]);
+bool boundary_is_peer(const struct party *p);        /* a trunk, gateway or provisioning server */
 bool boundary_is_inside(const struct party *to);     /* private identities may go there */
 bool boundary_is_believed(const struct party *from); /* what it asserts counts */
+/* Whether emergency calls go to that gateway: it alone may call back as a PSAP (RFC 7090). */
+bool boundary_is_psap(struct worker *w, const struct party *from);
 /* Privacy (RFC 3323) of a message holds that value ("id", "header", "user", "none", "critical"). */
 bool boundary_wants(const struct sip_msg *m, struct view value);
 

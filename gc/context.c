@@ -206,7 +206,7 @@ enum err ctx_pass_up(struct ctx *c, const struct sip_msg *m, const struct party 
         LOG(LV_WARN, "answer.not_forwarded", KV("status", m->status), KV_ERR(e));
         return e;
     }
-    respond(c, m->status, n, "");
+    respond(c, m->status, n, c->w->crossed);
     return E_OK;
 }
 
@@ -338,7 +338,7 @@ static enum err send_leg(struct ctx *c, struct leg *l, const struct sip_msg *m,
         leg_abandon(l);
         return e;
     }
-    call_trace_out(c->call, &t->flow, &t->who, view_from(c->w->out, n), "");
+    call_trace_out(c->call, &t->flow, &t->who, view_from(c->w->out, n), c->w->crossed);
     return leg_send(l, &t->flow, view_from(c->w->out, n));
 }
 

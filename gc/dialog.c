@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "gc/boundary.h"
 #include "gc/context.h"
 
 /* Where the far end is: its own connection, its own route set, its own contact. What the sender
@@ -196,7 +197,8 @@ void dialog_request_in(struct worker *w, const struct inbound *in)
         return;
     }
     if (!check_line_rate(w, in, f.call->is_emergency) ||
-        !check_request(w, in, f.call->is_emergency)) {
+        !check_request(w, in, f.call->is_emergency) ||
+        !boundary_check(w, in, f.call->is_emergency)) {
         return;
     }
     if (!f.call->is_emergency && !keeps_its_name(&f, in->m)) {
@@ -235,7 +237,7 @@ static void pass_ack(struct worker *w, const struct inbound *in, const struct fo
         e = forward_request(w, &fw, &out_n);
         e = e == E_OK ? worker_send(w, &t[i].flow, view_from(w->out, out_n)) : e;
         if (e == E_OK) {
-            call_trace_out(f->call, &t[i].flow, &t[i].who, view_from(w->out, out_n), "");
+            call_trace_out(f->call, &t[i].flow, &t[i].who, view_from(w->out, out_n), w->crossed);
             return;
         }
         e = i + 1 < n ? E_OK : e;

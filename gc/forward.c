@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "authz/digest.h"
+#include "gc/boundary.h"
 #include "gc/session_timer.h"
 #include "gc/worker_int.h"
 
@@ -120,11 +120,11 @@ bool may_carry_keys(const struct sip_flow *from, const struct sip_flow *to)
     return from->proto == SIP_TLS && to->proto == SIP_TLS;
 }
 
-/* buf must live until the edit is rendered. */
+/* Of the body as it stands by now. buf must live until the edit is rendered. */
 static void remove_keys(struct sip_edit *e, const struct sip_msg *m, char buf[SIP_MAX_BYTES])
 {
     struct sip_text t = {.p = buf, .max = SIP_MAX_BYTES};
-    struct view rest = m->body;
+    struct view rest = e->has_body ? e->body : m->body;
 
     while (rest.n > 0) {
         struct view line = next_line(&rest);
@@ -137,100 +137,6 @@ static void remove_keys(struct sip_edit *e, const struct sip_msg *m, char buf[SI
 
 /* ---- headers -----------------------------------------------------------------------------------
  */
-static bool is_our_digest(const struct worker *w, struct view value)
-{
-    struct digest_auth a;
-
-    return digest_is(value) && digest_parse(value, &a) == E_OK &&
-           view_eq(a.realm, view_of(w->set->domain));
-}
-
-/* Proof is hop by hop: what was for us goes no further, and nothing that looks like ours passes. */
-static void strip_proof(const struct worker *w, struct sip_edit *e, const struct sip_msg *m)
-{
-    for (unsigned i = 0; i < m->n_headers; i++) {
-        const struct sip_hdr *h = &m->h[i];
-        bool is_credentials = h->id == SIP_H_AUTHORIZATION || h->id == SIP_H_PROXY_AUTHORIZATION;
-        if ((is_credentials &&
-             (view_starts_nocase(h->value, VIEW("BTI-MAC")) || is_our_digest(w, h->value))) ||
-            h->id == SIP_H_AUTHENTICATION_INFO) {
-            sip_edit_remove(e, h);
-        }
-    }
-}
-
-/* Headers that speak inside a trust domain (RFC 3325, RFC 5503 and others). */
-static bool is_private(const struct sip_hdr *h)
-{
-    return h->id == SIP_H_P_DCS ||
-           (h->id == SIP_H_OTHER && view_starts_nocase(h->name, VIEW("P-")));
-}
-
-static bool is_claim(const struct sip_hdr *h)
-{
-    switch (h->id) {
-    case SIP_H_P_ASSERTED_IDENTITY:
-    case SIP_H_P_PREFERRED_IDENTITY:
-    case SIP_H_REMOTE_PARTY_ID:
-    case SIP_H_IDENTITY:
-    case SIP_H_HISTORY_INFO:
-    case SIP_H_DIVERSION:
-    case SIP_H_RESOURCE_PRIORITY:
-    case SIP_H_WWW_AUTHENTICATE:
-    case SIP_H_PROXY_AUTHENTICATE:
-        return true;
-    default:
-        return is_private(h);
-    }
-}
-
-static bool is_peer(const struct party *p)
-{
-    return p->kind == PARTY_GATEWAY || p->kind == PARTY_PS;
-}
-
-/* Within the trust domain of RFC 3325: its assertions count; what is private may go to it. */
-static bool is_believed(const struct party *p)
-{
-    return is_peer(p) && !p->is_doubted;
-}
-
-static bool is_inside(const struct party *p)
-{
-    return is_peer(p) && !p->is_outside;
-}
-
-static bool wants_privacy(const struct sip_msg *m)
-{
-    struct view v = sip_header_value(m, SIP_H_PRIVACY);
-
-    while (v.n > 0) {
-        size_t at = v.n;
-        for (size_t i = 0; i < v.n && at == v.n; i++) {
-            at = v.p[i] == ';' || v.p[i] == ',' ? i : at;
-        }
-        if (view_eq_nocase(view_trim(view_sub(v, 0, at)), VIEW("id"))) {
-            return true;
-        }
-        v = view_sub(v, at + 1, v.n);
-    }
-    return false;
-}
-
-static void strip_claims(struct sip_edit *e, const struct sip_msg *m, const struct party *from,
-                         const struct party *to, bool tells_all)
-{
-    bool is_private_way = tells_all || is_inside(to), hide = !is_private_way && wants_privacy(m);
-
-    for (unsigned i = 0; i < m->n_headers; i++) {
-        const struct sip_hdr *h = &m->h[i];
-        if ((!is_believed(from) && is_claim(h)) || (!is_private_way && is_private(h)) ||
-            (hide && h->id == SIP_H_P_ASSERTED_IDENTITY) || h->id == SIP_H_P_PREFERRED_IDENTITY) {
-            sip_edit_remove(e, h);
-        }
-    }
-}
-
 /* RFC 5630 section 3.1.3: what is asked for by sips stays so, and says it all. */
 static bool is_sips(const struct sip_msg *m)
 {
@@ -423,7 +329,7 @@ static void edit_privacy(struct sip_edit *e, const struct forwarding *f)
 }
 
 static void edit_request(struct worker *w, struct sip_edit *e, const struct forwarding *f,
-                         char uri[SIP_MAX_URI])
+                         char uri[SIP_MAX_URI], char room[SIP_MAX_BYTES])
 {
     char asserted[ASSERTED_MAX];
 
@@ -433,13 +339,12 @@ static void edit_request(struct worker *w, struct sip_edit *e, const struct forw
         drop_own_maddr(w, e, f->m, uri);
     }
     add_via(w, e, f);
-    strip_proof(w, e, f->m);
-    strip_claims(e, f->m, &f->from, &f->to->who, tells_psap(f));
+    boundary_edit(w, e, &f->from, &f->to->who, tells_psap(f), room);
     sip_edit_remove_all(e, SIP_H_ROUTE); /* we route: nobody steers a request through us */
     if (f->to->route[0] != 0) {
         sip_edit_insert(e, SIP_H_FROM, "Route: %s", f->to->route);
     }
-    if (!is_peer(&f->from)) {
+    if (!boundary_is_peer(&f->from)) {
         sip_edit_remove_all(e, SIP_H_RECORD_ROUTE); /* nobody stands behind a BTI */
     }
     if (f->timer != NULL) {
@@ -451,7 +356,7 @@ static void edit_request(struct worker *w, struct sip_edit *e, const struct forw
     edit_privacy(e, f);
     trunk_asserted(w, f, asserted);
     if (asserted[0] != 0 && !f->shows_none &&
-        (is_inside(&f->to->who) || tells_psap(f) || !wants_privacy(f->m))) {
+        (boundary_is_inside(&f->to->who) || tells_psap(f) || !boundary_wants(f->m, VIEW("id")))) {
         put_asserted(e, asserted);
     }
     if (f->credentials != NULL) {
@@ -465,7 +370,7 @@ static void edit_request(struct worker *w, struct sip_edit *e, const struct forw
 enum err forward_request(struct worker *w, const struct forwarding *f, size_t *out_n)
 {
     struct sip_edit *e = &w->edit;
-    char hops[16], breadth[16], uri[SIP_MAX_URI], body[SIP_MAX_BYTES];
+    char hops[16], breadth[16], uri[SIP_MAX_URI], body[SIP_MAX_BYTES], room[SIP_MAX_BYTES];
     enum err err = E_OK;
     size_t n = 0;
 
@@ -476,7 +381,7 @@ enum err forward_request(struct worker *w, const struct forwarding *f, size_t *o
     if (err != E_OK) {
         return err;
     }
-    edit_request(w, e, f, uri);
+    edit_request(w, e, f, uri, room);
     if (f->breadth != 0) {
         add_breadth(e, f->m, f->breadth, breadth);
     }
@@ -518,24 +423,23 @@ static void restore_names(struct sip_edit *e, const struct sip_msg *request, cha
 }
 
 /* 401 and 407 of a BTI would ask the caller for credentials that are none of its business; their
- * challenges are stripped like other claims. */
+ * challenges go like other claims. */
 enum err forward_response(struct worker *w, const struct passing *p, size_t *out_n)
 {
     struct sip_edit *e = &w->edit;
     const struct sip_msg *m = p->m;
-    char body[SIP_MAX_BYTES], to_value[SIP_MAX_BYTES];
+    char body[SIP_MAX_BYTES], to_value[SIP_MAX_BYTES], room[SIP_MAX_BYTES];
     const struct sip_hdr *via = sip_header(m, SIP_H_VIA, 0);
     enum err err = E_OK;
     size_t n = 0;
 
     sip_edit_begin(e, m);
     sip_edit_remove_top_value(e, via);
-    strip_proof(w, e, m);
-    strip_claims(e, m, p->from, p->to, false);
+    boundary_edit(w, e, p->from, p->to, false, room);
     if (p->request != NULL) {
         restore_names(e, p->request, to_value);
     }
-    if (p->asserted != NULL && p->asserted[0] != 0 && is_inside(p->to)) {
+    if (p->asserted != NULL && p->asserted[0] != 0 && boundary_is_inside(p->to)) {
         put_asserted(e, p->asserted);
     }
     if (p->contact != NULL) {

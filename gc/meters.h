@@ -6,11 +6,16 @@
 #define GC_METERS_H
 
 #include "base/metrics.h"
+#include "gc/boundary_rules.h"
 
 #define AUTH_HELP   "Messages whose proof was missing or did not hold"
 #define CALLS_HELP  "Calls routed, by what was dialled"
 #define REFUSE_HELP "New calls refused, by reason"
 #define REG_HELP    "REGISTER requests with proof, by what came of them"
+
+#define BOUNDARY_AS_METER(X, id, name)                                                             \
+    X(BOUNDARY_##id, COUNTER, "headgate_boundary_total", "rule=\"" name "\"",                      \
+      "Headers and bodies that the edge of the trust domain took out or refused, by rule")
 
 #define METERS(X)                                                                                  \
     X(RX_UDP, COUNTER, "headgate_messages_received_total", "proto=\"udp\"", "SIP messages in")     \
@@ -100,7 +105,8 @@
     X(NO_ACK, COUNTER, "headgate_unacknowledged_total", NULL,                                      \
       "Final responses to INVITE that nobody acknowledged")                                        \
     X(SETUP_TIME, HISTOGRAM, "headgate_setup_seconds", NULL,                                       \
-      "From a new INVITE in to its first forwarded copy out")
+      "From a new INVITE in to its first forwarded copy out")                                      \
+    BOUNDARY_RULES(BOUNDARY_AS_METER, X)
 
 enum meter {
 #define METER_ENUM(id, kind, name, labels, help) METER_##id,

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "gc/boundary.h"
 #include "gc/context.h"
 #include "signaling/sip_osip.h"
 
@@ -265,7 +266,8 @@ void request_in(struct worker *w, struct inbound *in)
     if (verdict == TXN_CANCEL) {
         cancel_in(w, in, invite);
     } else if (check_line_rate(w, in, class == DIAL_EMERGENCY) &&
-               check_request(w, in, class == DIAL_EMERGENCY)) {
+               check_request(w, in, class == DIAL_EMERGENCY) &&
+               boundary_check(w, in, class == DIAL_EMERGENCY)) {
         alone_in(w, in);
     }
 }

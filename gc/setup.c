@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "gc/boundary.h"
 #include "gc/setup.h"
 
 static struct view retry_after(void)
@@ -120,29 +121,13 @@ static bool may_provision(struct worker *w, const struct setup *s)
 }
 
 /* RFC 7090: somebody at the PSAP calls back. Only those who get emergency calls can say so. */
-static bool is_psap(const struct setup *s)
-{
-    uint64_t trunk = s->in->proof.who.trunk;
-    size_t n = s->snap != NULL ? snapshot_all_routes(s->snap) : 0;
-
-    if (s->in->proof.class != PROOF_TRUSTED || s->in->proof.who.kind != PARTY_GATEWAY) {
-        return false;
-    }
-    for (size_t i = 0; trunk != 0 && i < n; i++) {
-        const struct route *r = snapshot_route_at(s->snap, i);
-        if (r->kind == ROUTE_EMERGENCY && r->trunk_id == trunk) {
-            return true;
-        }
-    }
-    return trunk == 0;
-}
-
-static bool is_call_back(const struct setup *s)
+static bool is_call_back(struct worker *w, const struct setup *s)
 {
     for (unsigned i = 0; i < s->in->m->n_headers; i++) {
         const struct sip_hdr *h = &s->in->m->h[i];
         if (view_eq_nocase(h->name, VIEW("Priority"))) {
-            return view_eq_nocase(view_trim(h->value), VIEW("psap-callback")) && is_psap(s);
+            return view_eq_nocase(view_trim(h->value), VIEW("psap-callback")) &&
+                   s->in->proof.class == PROOF_TRUSTED && boundary_is_psap(w, &s->in->proof.who);
         }
     }
     return false;
@@ -283,7 +268,7 @@ static void understand(struct worker *w, const struct inbound *in, struct setup 
     if (!dialled_keys(w, in->m->uri, s->keys, sizeof s->keys)) {
         s->keys[0] = 0;
     }
-    s->is_call_back = is_call_back(s);
+    s->is_call_back = is_call_back(w, s);
     if (in->proof.class == PROOF_PROVEN && s->snap != NULL) {
         s->line = snapshot_line(s->snap, in->proof.who.line);
     }

@@ -207,6 +207,7 @@ struct worker {
     char plain[SIP_MAX_BYTES];     /* its octets, when they came folded */
     const struct inbound *current; /* the response on its way; NULL: none */
     struct sip_edit edit;
+    char crossed[TRACE_TEXT_MAX]; /* rules that the message in out met: a note for its ladder */
     char out[OUT_MAX];
     uint8_t record[QUEUE_RECORD_MAX];
 };

@@ -140,11 +140,11 @@ static unsigned by_stranger(const char *folder, const struct row *r)
 /* ---- from a gateway, to a number of ours -------------------------------------------------------
  */
 /* What a proxy changes (RFC 3261 section 16.6), and no more; From is written by us (gc/identity.h),
- * and means the same. */
+ * and means the same; what no line is given (docs/identity.md) is gone. */
 static bool may_change(const struct sip_hdr *h)
 {
     return h->id == SIP_H_VIA || h->id == SIP_H_FROM || h->id == SIP_H_MAX_FORWARDS ||
-           h->id == SIP_H_ROUTE;
+           h->id == SIP_H_ROUTE || h->id == SIP_H_IDENTITY;
 }
 
 static unsigned vias(const struct sip_msg *m, struct sip_via out[SIP_MAX_LIST])
