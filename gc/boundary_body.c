@@ -199,6 +199,7 @@ enum boundary_rule_id boundary_body(const struct crossing *c, struct sip_edit *e
     enum boundary_rule_id found = RULE_NONE;
     size_t begin = room != NULL ? room->n : 0;
 
+    BUG_ON((e != NULL) != (room != NULL));
     if (c->m->body.n == 0 || view_eq_nocase(type, VIEW("application/sdp"))) {
         return RULE_NONE;
     }

@@ -137,6 +137,7 @@ static enum boundary_rule_id look_at(const struct crossing *c, struct sip_edit *
     size_t begin = room != NULL ? room->n : 0;
     struct view rest = headers, pair;
 
+    BUG_ON((e != NULL) != (room != NULL));
     while (next_pair(&rest, &pair)) {
         enum boundary_rule_id rule = rule_of_pair(c, pair);
         if (rule != RULE_NONE) {
