@@ -5,10 +5,14 @@ import json
 import os
 import pathlib
 import re
+import socket
+import ssl
+import time
 
 import headgate_ref as ref
-from hglib import Failed, wait_for
-from macsip import MacBti
+from hglib import Failed, Stack, wait_for
+from macsip import MacBti, Message
+from proxy_tls import Authority
 from stacked import SDP, StackTest, telephone
 
 ALICE, BOB, CAROL = "+12125550101", "+12125550102", "+12125550103"
@@ -77,6 +81,46 @@ class Phone(MacBti):
 
     def leave(self, dialog):
         return self.ask(lambda: self.bye_message(dialog))
+
+
+class StreamPhone(Phone):
+    """Over TCP, or over TLS with that context, on one connection that stays."""
+
+    def __init__(self, number, domain, gc, local, user, password, tls=None, **kw):
+        super().__init__(number, domain, gc, local, user, password, **kw)
+        self.socket.close()
+        self.transport, self.octets = "TLS" if tls else "TCP", b""
+        self.socket = socket.create_connection(gc, 10, source_address=(local, 0))
+        self.socket = tls.wrap_socket(self.socket, server_hostname=domain) if tls else self.socket
+        self.host_port = "%s:%d" % self.socket.getsockname()[:2]
+        self.contact = f"<sip:{number}@{self.host_port};transport={self.transport.lower()}>"
+
+    def via(self, branch=None):
+        return super().via(branch).replace("/UDP", "/" + self.transport)
+
+    def send(self, octets):
+        self.socket.sendall(octets)
+        return Message(octets)
+
+    def receive(self, timeout=2.0):
+        end = time.monotonic() + timeout
+        while (left := end - time.monotonic()) > 0:
+            head, found, rest = self.octets.partition(b"\r\n\r\n")
+            length = int(re.search(rb"(?im)^Content-Length: *(\d+)", head)[1]) if found else 0
+            if found and len(rest) >= length:
+                self.octets = rest[length:]
+                message = Message(head + found + rest[:length])
+                message.repeat = False
+                return message
+            self.socket.settimeout(left)
+            try:
+                got = self.socket.recv(65536)
+            except (socket.timeout, ssl.SSLWantReadError):
+                return None
+            if not got:
+                return None
+            self.octets += got
+        return None
 
 
 class PhoneTest(StackTest):
@@ -277,6 +321,60 @@ class OldPhones(PhoneTest):
         p = self.phone("old", ALICE, "--algorithm", "both", algorithm="MD5")
         answer = p.transact(p.register_message(sealed=False))
         self.assertEqual([re.sub(r".*algorithm=([^,]+),.*", r"\1", a) for a in answer.all("www-authenticate")], ["SHA-256", "MD5"])
+
+
+class Streams(PhoneTest):
+    """The same over TCP and TLS, on connections that stay."""
+    numbers = (ALICE, BOB)
+
+    @classmethod
+    def setUpClass(cls):
+        cls.stack = stack = Stack()
+        try:
+            cls.ca = Authority(stack, "ca")
+            certificate, key = cls.ca.issue("gate", stack.domain)[:2]
+            stack.up({"tls.certificate": f'"{certificate}"', "tls.key": f'"{key}"'})
+            cls.prepare(stack)
+        except BaseException:
+            stack.down(keep=True)
+            raise
+
+    def on_stream(self, user, number, tls, **kw):
+        made = self.stack.ctl_json("--wait", "credential", "add", user, self.line[number])
+        type(self).last += 1
+        phone = self.closing(StreamPhone(number, self.stack.domain, (self.stack.gc_ip, 5061 if tls else 5060), f"{self.stack.net}{self.last}",
+                                         user, made["password"], tls=ssl.create_default_context(cafile=self.ca.file) if tls else None, **kw))
+        wait_for("every worker to know the credential", lambda: all(phone.elsewhere().enter().status == 200 for _ in range(6)), 10)
+        self.addCleanup(phone.enter, 0)
+        return phone
+
+    def test_calls_both_ways(self):
+        """Proof with auth-int over TCP, without over TLS; the requests inside of the calls are proven too."""
+        alice, bob = self.on_stream("alice", ALICE, False, qop="auth-int"), self.on_stream("bob", BOB, True)
+        self.assertEqual({r["number"]: r["transport"] for r in self.stack.ctl_json("registrations")}, {ALICE: "TCP", BOB: "TLS"})
+        for caller, called, number in ((alice, bob, BOB), (bob, alice, ALICE)):
+            mine, theirs, invite = self.ring(caller, called, number)
+            self.assertIn(caller.number, invite.get("p-asserted-identity"))
+            self.assertEqual(invite.all("proxy-authorization"), [])
+            self.hang_up(called, theirs, caller)
+
+    def test_proof_is_no_matter_of_connections(self):
+        """A nonce given on one serves on another, its counts serve once, and without proof nothing goes: a connection proves nobody."""
+        tcp, tls = self.on_stream("alice2", ALICE, False), self.on_stream("bob2", BOB, True)
+        for phone in (tcp, tls):
+            with self.subTest(over=phone.transport):
+                answer = phone.transact(phone.register_message(sealed=False))
+                self.assertEqual((answer.status, phone.learn(answer)), (401, True))
+                self.assertEqual(phone.transact(phone.register_message()).status, 200)
+                phone.nc -= 1
+                answer = phone.transact(phone.register_message())
+                self.assertTrue(answer.status == 401 and phone.learn(answer) and phone.stale)
+                call = phone.transact(phone.seal(f"MESSAGE sip:{ALICE}@{self.stack.domain} SIP/2.0", [
+                    ("Via", phone.via()), ("Max-Forwards", "70"), ("From", f"<sip:{phone.number}@{self.stack.domain}>;tag=x"),
+                    ("To", f"<sip:{ALICE}@{self.stack.domain}>"), ("Call-ID", phone.fresh()), ("CSeq", "1 MESSAGE")], sealed=False))
+                self.assertEqual(call.status, 407)
+        tls.nonce, tls.nc = tcp.nonce, 10
+        self.assertEqual(tls.transact(tls.register_message()).status, 200)
 
 
 class TwoGates(PhoneTest):
