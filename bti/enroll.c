@@ -521,12 +521,20 @@ static void rejected(struct enroll *x, unsigned status, const struct sip_msg *m)
 {
     const char *what = "the call to 611 was refused";
     enum bti_exit code = BTI_EXIT_UNREACHABLE;
+    char locked[96];
+    uint64_t s = 0;
 
     if (m == NULL) {
         what = "the gate controller cannot be reached";
     } else if (status == 480) {
         code = BTI_EXIT_REFUSED;
         what = "too many wrong tries from this address: locked for a while";
+        if (view_to_u64(sip_header_value(m, SIP_H_RETRY_AFTER), UINT32_MAX, &s) == E_OK) {
+            snprintf(locked, sizeof locked,
+                     "too many wrong tries from this address: locked for %llu s",
+                     (unsigned long long)s);
+            what = locked;
+        }
     } else if (status == 403) {
         what =
             "the provisioning server sees another address than this one: is there a NAT between?";

@@ -567,6 +567,21 @@ void calls_end_kid(struct worker *w, const uint8_t kid[BTI_KID_BYTES])
     }
 }
 
+void calls_end_all(struct worker *w)
+{
+    struct hlink *next = NULL;
+
+    for (size_t i = 0; i < TABLE_HEADS; i++) {
+        for (struct hlink *p = w->calls[i]; p != NULL; p = next) {
+            struct call *c = HLIST_OF(p, struct call, by_call_id);
+            next = p->next;
+            if (!c->is_emergency) { /* its voice goes on without us */
+                call_terminate(c, "gate", "Out of service");
+            }
+        }
+    }
+}
+
 static bool is_lost_phone(struct worker *w, const struct side *s)
 {
     return s->who.kind == PARTY_PHONE && !phone_is_good(w, &s->who);

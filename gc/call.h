@@ -161,6 +161,8 @@ void usage_outlive(struct call *c, const struct dialog *d);
 /* Of phones whose credential was taken away (phone_is_good()). */
 void calls_end_lost_phones(struct worker *w);
 void calls_end_kid(struct worker *w, const uint8_t kid[BTI_KID_BYTES]);
+/* BYE both ways, or CANCEL and 480; emergency calls excepted. */
+void calls_end_all(struct worker *w);
 void calls_free(struct worker *w); /* at the end of the worker: no CDRs get lost */
 
 /* Trace of a message of the call; c may be NULL. */

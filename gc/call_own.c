@@ -5,6 +5,7 @@
 
 #include "gc/context.h"
 #include "gc/identity.h"
+#include "routing/snapshot.h"
 
 struct own_request {
     const char *method;
@@ -98,6 +99,53 @@ static void request_of_ours(struct call *c, const struct own_request *r)
     if (e != E_OK) {
         LOG(LV_WARN, "call.own_request_failed", KV("call", (const char *)c->id),
             KV("method", r->method), KV_ERR(e));
+    }
+}
+
+/* Ours again with the next number and what the trunk asked for (RFC 3261 section 22.2). */
+static enum err write_proven(struct worker *w, const struct sip_msg *bye, const char *branch,
+                             const char *credentials, size_t *n)
+{
+    char cseq[32];
+    struct sip_edit *e = &w->edit;
+
+    snprintf(cseq, sizeof cseq, "%u BYE", cseq_after(bye->cseq));
+    sip_edit_begin(e, bye);
+    sip_edit_part(e, bye->via.branch, view_of(branch));
+    sip_edit_value(e, sip_header(bye, SIP_H_CSEQ, 0), view_of(cseq));
+    sip_edit_insert(e, SIP_H_FROM, "%s", credentials);
+    return sip_edit_render(e, w->out, sizeof w->out - SEAL_ROOM, n);
+}
+
+void call_prove_bye(const struct leg *asked, const struct sip_msg *challenge)
+{
+    struct worker *w = asked->w;
+    const struct trunk *row = trunk_row(w, asked->who.trunk);
+    const struct sip_msg *bye = sip_ctxn_request(asked->txn);
+    char credentials[CREDENTIALS_MAX];
+    struct leg *leg = NULL;
+    size_t n = 0;
+    enum err e = E_OK;
+
+    if (row == NULL || row->auth_user.n == 0 || asked->has_credentials || bye == NULL) {
+        return;
+    }
+    TRY(trunk_credentials(w, row, challenge, bye, "", credentials));
+    leg = leg_new(w, LEG_BYE, &asked->who, NULL);
+    if (leg == NULL) {
+        TRY(FAIL(E_NOMEM));
+    }
+    leg->has_credentials = true;
+    e = write_proven(w, bye, leg->branch, credentials, &n);
+    if (e != E_OK) {
+        leg_abandon(leg);
+        goto out;
+    }
+    e = leg_send(leg, sip_ctxn_flow(asked->txn), view_from(w->out, n));
+out:
+    if (e != E_OK) {
+        LOG(LV_WARN, "trunk.auth_refused", KV("trunk", row->name), KV_ERR(e),
+            KV("status", challenge->status));
     }
 }
 

@@ -127,6 +127,9 @@ void leg_abandon(struct leg *l); /* never sent */
 void leg_cancel(struct leg *l,
                 const char *reason); /* reason: value of a Reason header, NULL none */
 
+/* A trunk asked for a password for a BYE of ours: once more with it. */
+void call_prove_bye(const struct leg *asked, const struct sip_msg *challenge);
+
 extern const struct sip_txn_ops context_txn_ops;
 
 #endif

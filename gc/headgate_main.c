@@ -20,6 +20,7 @@
 #define WORKERS_MAX    64
 #define CLUSTER_BYTES  32
 #define DRAIN_LOOK_MS  100
+#define LAST_WORDS_MS  500 /* for the BYEs of a drain that took too long */
 #define LOG_PER_SECOND 100
 #define LOG_BURST      200
 #define WHY_BYTES      512
@@ -143,12 +144,24 @@ static void on_hup(void *arg)
     proc_notify("READY=1");
 }
 
+static void on_last_words(void *arg)
+{
+    struct gate *g = arg;
+
+    loop_stop(g->loop);
+}
+
+/* Calls that are still up hear of the end: their phones would hold on to them otherwise. */
 static void on_drain_limit(void *arg)
 {
     struct gate *g = arg;
 
     LOG(LV_WARN, "gc.drain_limit", KV("calls", workers_calls(g->workers)));
-    loop_stop(g->loop);
+    loop_timer_stop(g->loop, &g->drain_look);
+    workers_end_calls(g->workers);
+    if (loop_timer_start(g->loop, &g->drain_limit, LAST_WORDS_MS, on_last_words, g) != E_OK) {
+        loop_stop(g->loop);
+    }
 }
 
 static void on_drain_look(void *arg)

@@ -78,6 +78,9 @@ static void on_event(void *user, struct sip_ctxn *t, enum txn_event ev, const st
     }
     if (l->kind == LEG_PROXY) {
         ctx_leg_event(l->ctx, l, ev, m);
+    } else if (l->kind == LEG_BYE && ev == TXN_RESPONSE && m != NULL && !l->is_final &&
+               (m->status == 401 || m->status == 407)) {
+        call_prove_bye(l, m);
     }
     l->is_final = l->is_final || is_final;
 }

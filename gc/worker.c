@@ -293,6 +293,9 @@ static void take_record(struct worker *w, const struct record *r, struct view oc
     case RECORD_END_CALL:
         end_call(w, octets);
         break;
+    case RECORD_END_ALL:
+        calls_end_all(w);
+        break;
     case RECORD_CLOSE_KID:
         close_kid(w, r->flow.kid);
         break;
@@ -706,6 +709,11 @@ void workers_end_call(struct workers *w, const char *id, const char *reason)
     if (n > 0 && (size_t)n < sizeof text) {
         post_all(w, &head, view_from(text, (size_t)n));
     }
+}
+
+void workers_end_calls(struct workers *w)
+{
+    post_all(w, &(struct record){.kind = RECORD_END_ALL}, VIEW(""));
 }
 
 void workers_close_kid(struct workers *w, const uint8_t kid[BTI_KID_BYTES])

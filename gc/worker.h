@@ -57,6 +57,8 @@ struct trace *workers_trace(struct workers *w, unsigned worker); /* any thread *
 /* Any thread: ends a live call with BYE both ways (CANCEL and 487/480 when early). Asynchronous; an
  * id that is not live is ignored. reason: text for a Reason header, copied. */
 void workers_end_call(struct workers *w, const char *id, const char *reason);
+/* Any thread: the same with every call but emergency calls, whose voice does not need us. */
+void workers_end_calls(struct workers *w);
 /* Any thread: closes every connection of that session. */
 void workers_close_kid(struct workers *w, const uint8_t kid[BTI_KID_BYTES]);
 

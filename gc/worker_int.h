@@ -238,6 +238,7 @@ enum record_kind {
     RECORD_SEND,      /* octets to leave by flow, a connection of the reader's */
     RECORD_CLOSED,    /* flow is gone */
     RECORD_END_CALL,  /* id NUL reason */
+    RECORD_END_ALL,   /* calls, at the end of a drain */
     RECORD_CLOSE_KID, /* flow.kid */
     RECORD_PARK       /* ticket, then the answer that it waits for (park.h) */
 };

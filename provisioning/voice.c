@@ -383,21 +383,24 @@ static unsigned status_of(enum err e)
     }
 }
 
-static void reject(struct voice *v, unsigned status)
+/* retry_after_s 0: nothing is said of it. */
+static void reject(struct voice *v, unsigned status, uint64_t retry_after_s)
 {
     struct sip_call *call = v->call;
 
     v->call = NULL;
     sip_call_set_data(call, NULL);
-    IGNORE(sip_call_reject(call, status), "the caller's own timer ends it");
+    IGNORE(sip_call_reject_for(call, status, retry_after_s), "the caller's own timer ends it");
     bury(v);
 }
 
-static bool is_locked(struct voice *v)
+/* How long its source is still locked; 0: it is not. */
+static uint64_t locked_s(struct voice *v)
 {
     struct prov *p = v->prov;
 
-    return lockout_left(p->lockout, lockout_source(&v->source), loop_now_ms(p->loop)) > 0;
+    return (lockout_left(p->lockout, lockout_source(&v->source), loop_now_ms(p->loop)) + 999) /
+           1000;
 }
 
 static void incoming(struct prov *p, struct sip_call *call, const struct sip_msg *m)
@@ -422,12 +425,12 @@ static void incoming(struct prov *p, struct sip_call *call, const struct sip_msg
         KV_ERR(e));
     if (e != E_OK) {
         prov_count(p, e == E_DENIED ? PM_ADDRESS : PM_REFUSED, 1);
-        reject(v, status_of(e));
-    } else if (is_locked(v)) {
+        reject(v, status_of(e), 0);
+    } else if (locked_s(v) > 0) {
         prov_count(p, PM_LOCKED, 1);
-        reject(v, 480);
+        reject(v, 480, locked_s(v));
     } else if (sip_call_progress(call, 183, view_from(v->sdp, v->sdp_n)) != E_OK) {
-        reject(v, 500);
+        reject(v, 500, 0);
     } else {
         deadline(v, 2 * p->set.control_step_ms);
     }

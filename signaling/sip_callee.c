@@ -34,6 +34,9 @@ static enum err build(const struct sip_call *c, const struct sip_msg *m, unsigne
     if (status >= 600 && c->reason[0] != 0) {
         sip_text_add(&t, "Reason: %s\r\n", c->reason);
     }
+    if (status >= 300 && c->retry_after_s != 0) {
+        sip_text_add(&t, "Retry-After: %llu\r\n", (unsigned long long)c->retry_after_s);
+    }
     if (t.bad) {
         return FAIL(E_RANGE);
     }
@@ -170,6 +173,12 @@ void call_ack(struct sip_call *c, const struct sip_msg *m)
     } else if (is_first) {
         call_tell(c, SIP_CALL_ANSWERED, 200, m);
     }
+}
+
+enum err sip_call_reject_for(struct sip_call *c, unsigned status, uint64_t seconds)
+{
+    c->retry_after_s = seconds;
+    return sip_call_reject(c, status);
 }
 
 enum err sip_call_reject(struct sip_call *c, unsigned status)

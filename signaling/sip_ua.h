@@ -77,6 +77,8 @@ MUST_CHECK enum err sip_call_answer(struct sip_call *c, struct view sdp);
 /* The call is over with its return: no event follows. E_STATE: not a ringing callee, or no status
  * of 300..699. */
 MUST_CHECK enum err sip_call_reject(struct sip_call *c, unsigned status);
+/* The same with Retry-After (RFC 3261 section 20.33). */
+MUST_CHECK enum err sip_call_reject_for(struct sip_call *c, unsigned status, uint64_t seconds);
 /* Either side, any state: CANCEL, 603 or BYE as the state asks. reason: text of a Reason header,
  * NULL none. REJECTED or ENDED follows later, never from inside it. */
 void sip_call_hangup(struct sip_call *c, const char *reason_or_null);

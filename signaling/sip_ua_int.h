@@ -65,6 +65,7 @@ struct sip_call {
     bool has_responded, wants_hangup, has_timed_out, is_late, is_flow_lost;
     struct sip_flow flow;
     char reason[UA_REASON]; /* for CANCEL or BYE; empty: none */
+    uint64_t retry_after_s; /* of a refusal; 0: nothing is said of it */
     char call_id[SIP_MAX_CALL_ID + 1], local_tag[UA_TAG_MAX];
     struct dialog d;
     uint32_t invite_cseq;

@@ -657,6 +657,68 @@ static void it_asks_who_we_are(void **state)
     bench_close(b);
 }
 
+/* A BYE of ours is asked about as well: once more with the password and the next number. */
+static void it_asks_who_ends_the_call(void **state)
+{
+    struct bench *b = &bench;
+    struct net_addr a = addr("127.0.8.1:5060");
+    struct got invite, bye, got;
+    struct call *call = NULL;
+    (void)state;
+    open_world(b);
+    give_password(b);
+    set_up(b, "+442079460000", "127.0.8.1:5060", &invite);
+    for (size_t i = 0; i < TABLE_HEADS && call == NULL; i++) {
+        call = b->w->calls[i] != NULL ? HLIST_OF(b->w->calls[i], struct call, by_call_id) : NULL;
+    }
+    assert_non_null(call);
+    call_terminate(call, "gate", "Test");
+    assert_true(take(b, &a, "BYE", &bye));
+    assert_null(sip_header(&bye.m, SIP_H_PROXY_AUTHORIZATION, 0));
+    challenge_of(b, "127.0.8.1:5060", &bye, 407,
+                 "Digest realm=\"gw\", nonce=\"1\", algorithm=SHA-256, qop=\"auth\"");
+    assert_true(take(b, &a, "BYE", &got));
+    check_credentials(&got, SIP_H_PROXY_AUTHORIZATION, HASH_SHA256);
+    assert_int_equal(got.m.cseq, bye.m.cseq + 1);
+    assert_false(view_eq(got.m.via.branch, bye.m.via.branch));
+    challenge_of(b, "127.0.8.1:5060", &got, 407,
+                 "Digest realm=\"gw\", nonce=\"2\", algorithm=SHA-256, qop=\"auth\"");
+    assert_false(take(b, &a, "BYE", &got)); /* once is enough */
+    bench_close(b);
+}
+
+/* At the end of a drain: what is up ends on both sides, what rings is given up, a call for help
+ * goes on. */
+static void the_end_of_a_drain(void **state)
+{
+    struct bench *b = &bench;
+    struct net_addr gw = addr("127.0.8.1:5060"), psap = addr("127.0.6.1:5060");
+    char keep[3][96], text[TEXT_MAX];
+    struct got up, rings, help, got;
+    struct request r;
+    (void)state;
+    open_world(b);
+    answer_pings(b, "127.0.6.1:5060", 200);
+    set_up(b, "+442079460000", "127.0.8.1:5060", &up);
+    call_uk(b, "+442079460001");
+    expect_peer(b, "127.0.8.1:5060", "INVITE", &rings);
+    peer_answer(b, "127.0.8.1:5060", &rings, 180, "r");
+    expect(b, &b->alice, "SIP/2.0 180", &got);
+    r = invite_of(b, &b->alice, "sip:911@" DOMAIN, keep);
+    phone_send(b, &b->alice, write_request_text(&r, text, sizeof text));
+    expect_peer(b, "127.0.6.1:5060", "INVITE", &help);
+    peer_answer(b, "127.0.6.1:5060", &help, 200, "h");
+    expect(b, &b->alice, "SIP/2.0 200", &got);
+    calls_end_all(b->w);
+    assert_true(take(b, &gw, "BYE", &got));
+    expect(b, &b->alice, "BYE", &got);
+    assert_true(take(b, &gw, "CANCEL", &got));
+    expect(b, &b->alice, "SIP/2.0 480", &got);
+    assert_false(take(b, &psap, "BYE", &got));
+    assert_int_equal(workers_calls(b->ws), 1);
+    bench_close(b);
+}
+
 /* The oldest kind of challenge, and a password that is wrong there: the next route. */
 static void it_does_not_believe_us(void **state)
 {
@@ -1020,6 +1082,8 @@ int main(void)
         cmocka_unit_test(too_many_in),
         cmocka_unit_test(private_numbers),
         cmocka_unit_test(it_asks_who_we_are),
+        cmocka_unit_test(it_asks_who_ends_the_call),
+        cmocka_unit_test(the_end_of_a_drain),
         cmocka_unit_test(it_does_not_believe_us),
         cmocka_unit_test(odd_challenges),
         cmocka_unit_test(a_message_over_trunks),

@@ -64,10 +64,10 @@ class Emergency(StackTest):
     def prepare(cls, stack):
         """Two next hops, both trusted: their addresses are known only now."""
         hops = [f"{stack.net}9", f"{stack.net}8"]
+        cls.settings = {"emergency.next_hops": "[" + ", ".join(f'"sip:{ip}:5060"' for ip in hops) + "]",
+                        "peers.trusted": "[" + ", ".join(f'"{ip}"' for ip in hops) + "]"}
         stack.daemons["gc1"].stop()
-        stack.start_gc(config=stack.gc_config(settings={
-            "emergency.next_hops": "[" + ", ".join(f'"sip:{ip}:5060"' for ip in hops) + "]",
-            "peers.trusted": "[" + ", ".join(f'"{ip}"' for ip in hops) + "]"}))
+        stack.start_gc(config=stack.gc_config(settings=cls.settings))
         cls.alice, cls.bob = telephone(stack, ALICE, stack.net + "11"), telephone(stack, BOB, stack.net + "12")
 
     @classmethod
@@ -165,16 +165,47 @@ class Emergency(StackTest):
             self.stack.go_on(halted)
             ps.start().ready()
 
-    def test_while_draining(self):
+    def said(self, event):
+        return pathlib.Path(self.stack.daemons["gc1"].log).read_text(encoding="utf-8").count(f'"{event}"')
+
+    def live_call(self):
         self.assertEqual(self.bob.register().status, 200)
-        d = self.stack.daemons["gc1"]
         live = self.alice.invite(BOB, SDP)
         self.bob.answer(self.bob.expect_request("INVITE"), SDP, timeout=0)
         self.assertEqual(self.alice.final(live).status, 200)
         self.assertIsNotNone(self.bob.expect_request("ACK"))
+        return live
+
+    def test_the_end_of_a_drain(self):
+        """A call that is still up then ends on both sides, by BYE; how long a drain takes is read again by SIGHUP."""
+        d, reloads = self.stack.daemons["gc1"], self.said("gc.reloaded")
+        self.stack.gc_config(settings=dict(self.settings, **{"limits.drain": '"200ms"'}))
+        d.signal(signal.SIGHUP)
+        try:
+            wait_for("the reload", lambda: self.said("gc.reloaded") > reloads)
+            self.live_call()
+            help_wanted = self.stranger()
+            call = help_wanted.invite("911", SDP)
+            self.assertEqual(help_wanted.final(call).status, 200)
+            d.signal(signal.SIGTERM)
+            for phone in (self.alice, self.bob):
+                bye = phone.expect_request("BYE")
+                self.assertIsNotNone(bye)
+                self.assertIn("Out of service", bye.get("reason"))
+                phone.send(phone.response_message(bye, 200, "OK"))
+            self.assertIsNone(help_wanted.expect_request("BYE", 0), "its voice goes on without us")
+            self.assertEqual(d.process.wait(10), 0)
+        finally:
+            d.stop()
+            self.stack.gc_config(settings=self.settings)
+            d.start().ready()
+
+    def test_while_draining(self):
+        d, drains = self.stack.daemons["gc1"], self.said("gc.drain")
+        live = self.live_call()
         d.signal(signal.SIGTERM)
         try:
-            wait_for("the drain", lambda: '"gc.drain"' in pathlib.Path(d.log).read_text(encoding="utf-8"))
+            wait_for("the drain", lambda: self.said("gc.drain") > drains)
             self.served(self.stranger())
             self.served(self.alice)
             bye = self.alice.bye_message(live.dialog)

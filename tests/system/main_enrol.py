@@ -116,7 +116,7 @@ class Enrolment(StackTest):
         refused = bti.enroll(bti.order, check=False)
         self.assertNotEqual(refused.returncode, 0)
         self.assertNotIn("setup_ack", refused.stdout)
-        self.assertIn("480", refused.stdout + refused.stderr)
+        self.assertRegex(refused.stderr, r"locked for \d+ s \(SIP 480\)")
         self.assertEqual(self.stored(bti), (0, 0))
         # The lock ends; the next wrong try locks at once, and the right one is refused while that lasts.
         pad = wait_for("the first lock to end", lambda: self.keypad_or_none(bti), 15)
