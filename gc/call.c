@@ -273,6 +273,7 @@ static void fill_cdr(const struct call *c, struct cdr *out)
     copy_text(out->route, sizeof out->route, view_of(c->route));
     copy_text(out->node, sizeof out->node, view_of(c->w->set->node_name));
     divert_record(c, out);
+    out->attest[0] = c->attest;
 }
 
 static void write_cdr(const struct call *c, unsigned status, const char *end_by)

@@ -63,6 +63,7 @@ struct call {
     struct ctx *setup;                /* context of the INVITE while it lives */
     struct trunk_use way_in, way_out; /* channels that it holds */
     struct call_forward *forward;     /* divert.h; NULL: it was not forwarded */
+    char attest;                      /* of the token that it has: 'A' ...; '-': bad; 0: none */
     trace_ref trace;
     uint64_t number;                   /* of the worker's calls: part of the CDR's id */
     uint64_t start_us, answer_us;      /* wall; 0: did not happen */

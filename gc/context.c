@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "gc/stir.h"
 
 #define ELSEWHERE "SIP;cause=200;text=\"Call completed elsewhere\""
 
@@ -327,18 +328,21 @@ static enum err send_leg(struct ctx *c, struct leg *l, const struct sip_msg *m,
                            .credentials = s->credentials,
                            .keeps_keys = c->is_emergency};
     struct names names;
+    struct stir_room tokens = {.note = ""};
     size_t n = 0;
     enum err e = E_OK;
 
     names_put(c, l, &names, &f);
     e = names_keep(c, &f);
     add_history(c, &f, history);
+    stir_leave(c, &t->who, &f, &tokens);
     e = e == E_OK ? forward_request(c->w, &f, &n) : e;
     if (e != E_OK) {
         leg_abandon(l);
         return e;
     }
-    call_trace_out(c->call, &t->flow, &t->who, view_from(c->w->out, n), c->w->crossed);
+    call_trace_out(c->call, &t->flow, &t->who, view_from(c->w->out, n),
+                   tokens.note[0] != 0 ? tokens.note : c->w->crossed);
     return leg_send(l, &t->flow, view_from(c->w->out, n));
 }
 

@@ -12,6 +12,7 @@
 #include "gc/call.h"
 #include "gc/identity.h"
 #include "gc/session_timer.h"
+#include "gc/stir_verdict.h"
 
 enum ctx_kind {
     CTX_SETUP,  /* INVITE that makes a call */
@@ -40,6 +41,9 @@ struct ctx {
     bool had_to_tag;
     char *names; /* From NUL To, as the sender wrote them, when others went on; NULL */
     struct session_timer timer;
+    struct stir_verdict stir; /* CTX_SETUP of a trunk */
+    bool has_verdict;
+    uint64_t stir_due_ms;   /* mono: it waits for a certificate no longer; 0: it has not yet */
     unsigned patience_ms;   /* serial: silence after which the next one is tried; 0: none */
     struct loop_timer ring; /* parallel: when it is the turn of the next preference */
     struct divert *divert;  /* divert.c: of a line that forwards; NULL: none */

@@ -328,6 +328,18 @@ static void edit_privacy(struct sip_edit *e, const struct forwarding *f)
     }
 }
 
+/* RFC 8224 section 6.1 step 3: a request that is signed says when. */
+static void put_date(struct sip_edit *e, const char *date)
+{
+    const struct sip_hdr *h = sip_header(e->m, SIP_H_DATE, 0);
+
+    if (h != NULL) {
+        sip_edit_value(e, h, view_of(date));
+    } else {
+        sip_edit_insert(e, SIP_H_FROM, "Date: %s", date);
+    }
+}
+
 static void edit_request(struct worker *w, struct sip_edit *e, const struct forwarding *f,
                          char uri[SIP_MAX_URI], char room[SIP_MAX_BYTES])
 {
@@ -361,6 +373,12 @@ static void edit_request(struct worker *w, struct sip_edit *e, const struct forw
     }
     if (f->credentials != NULL) {
         sip_edit_insert(e, SIP_H_FROM, "%s", f->credentials);
+    }
+    if (f->drops_identity) {
+        sip_edit_remove_all(e, SIP_H_IDENTITY);
+    }
+    if (f->date != NULL) {
+        put_date(e, f->date);
     }
     for (unsigned i = 0; i < f->n_extra; i++) {
         add_extra(e, f->m, f->extra[i]);

@@ -14,6 +14,7 @@
 #include "gc/certs.h"
 #include "gc/control.h"
 #include "gc/park.h"
+#include "gc/stir_service.h"
 #include "gc/worker.h"
 #include "signaling/sip_osip.h"
 
@@ -37,6 +38,7 @@ struct gate {
     struct metrics *metrics;
     struct sessions *sessions;
     struct location *location;
+    struct stir *stir;
     struct workers *workers;
     bool workers_run;
     struct store *store;
@@ -104,6 +106,8 @@ static enum err put_in_force(struct gate *g, const struct gc_settings *merged, s
     if (certs_read(&g->certs, merged, &fresh) != E_OK) {
         fresh = NULL; /* it was said; the old ones stay, and all else goes on */
     }
+    IGNORE(stir_reload(g->stir, merged, &plan),
+           "it was said; the old files stay, and all else goes on");
     e = workers_reload(g->workers, merged, &plan, conf, fresh != NULL ? fresh : g->certs.cred);
     if (e != E_OK) {
         snprintf(why, WHY_BYTES, "sip.listen, or no memory: %s", err_text(e));
@@ -265,18 +269,26 @@ static enum err start_store(struct gate *g, const struct secret *cluster_key)
 static enum err start_workers(struct gate *g)
 {
     struct secret cluster_key = {0};
-    const struct workers_cfg cfg = {.set = &g->set,
-                                    .plan = &g->plan,
-                                    .cred = g->certs.cred,
-                                    .sessions = g->sessions,
-                                    .location = g->location,
-                                    .metrics = g->metrics,
-                                    .cluster_key = &cluster_key,
-                                    .n = g->n_workers,
-                                    .clock = clock_system()};
+    const struct stir_cfg stir = {.set = &g->set,
+                                  .plan = &g->plan,
+                                  .cluster_key = &cluster_key,
+                                  .metrics = g->metrics,
+                                  .slot = g->n_workers + 2,
+                                  .clock = clock_system()};
+    struct workers_cfg cfg = {.set = &g->set,
+                              .plan = &g->plan,
+                              .cred = g->certs.cred,
+                              .sessions = g->sessions,
+                              .location = g->location,
+                              .metrics = g->metrics,
+                              .cluster_key = &cluster_key,
+                              .n = g->n_workers,
+                              .clock = clock_system()};
     enum err e = read_cluster_key(g->set.cluster_key, &cluster_key);
 
     TRY(e);
+    TRY(stir_open(&stir, &g->stir));
+    cfg.stir = g->stir;
     TRY(workers_new(&cfg, &g->workers));
     TRY(start_store(g, &cluster_key));
     TRY(workers_start(g->workers, g->store));
@@ -331,7 +343,7 @@ static enum err gate_open(struct gate *g)
     }
     TRY(sip_osip_init());
     TRY(loop_new(clock_system(), &g->loop));
-    TRY(metrics_new(g->n_workers + 2, &g->metrics)); /* and the store, and main */
+    TRY(metrics_new(g->n_workers + 3, &g->metrics)); /* and the store, main, STIR */
     TRY(certs_open(&g->certs, g->loop, g->metrics, g->n_workers + 1, &g->set));
     TRY(sessions_new((size_t)g->set.max_sessions, &g->sessions));
     TRY(location_new((size_t)g->set.max_registrations, &g->location));
@@ -354,6 +366,7 @@ static void gate_close(struct gate *g)
         workers_stop(g->workers);
     }
     store_stop(g->store);
+    stir_close(g->stir); /* its thread answers workers */
     if (g->workers != NULL) {
         workers_free(g->workers);
     }

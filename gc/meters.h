@@ -17,6 +17,9 @@
     X(BOUNDARY_##id, COUNTER, "headgate_boundary_total", "rule=\"" name "\"",                      \
       "Headers and bodies that the edge of the trust domain took out or refused, by rule")
 
+#define SIGNED_HELP   "Tokens signed, by attestation; div: of a diversion; none: it failed"
+#define VERIFIED_HELP "Calls from trunks whose tokens were checked, by what came of it"
+
 #define METERS(X)                                                                                  \
     X(RX_UDP, COUNTER, "headgate_messages_received_total", "proto=\"udp\"", "SIP messages in")     \
     X(RX_TCP, COUNTER, "headgate_messages_received_total", "proto=\"tcp\"", "SIP messages in")     \
@@ -104,6 +107,16 @@
       "Requests that could not wait because too many did")                                         \
     X(NO_ACK, COUNTER, "headgate_unacknowledged_total", NULL,                                      \
       "Final responses to INVITE that nobody acknowledged")                                        \
+    X(STIR_SIGNED_A, COUNTER, "headgate_stir_signed_total", "attest=\"A\"", SIGNED_HELP)           \
+    X(STIR_SIGNED_B, COUNTER, "headgate_stir_signed_total", "attest=\"B\"", SIGNED_HELP)           \
+    X(STIR_SIGNED_C, COUNTER, "headgate_stir_signed_total", "attest=\"C\"", SIGNED_HELP)           \
+    X(STIR_SIGNED_DIV, COUNTER, "headgate_stir_signed_total", "attest=\"div\"", SIGNED_HELP)       \
+    X(STIR_SIGN_FAILED, COUNTER, "headgate_stir_signed_total", "attest=\"none\"", SIGNED_HELP)     \
+    X(STIR_PASSED, COUNTER, "headgate_stir_verified_total", "outcome=\"passed\"", VERIFIED_HELP)   \
+    X(STIR_FAILED, COUNTER, "headgate_stir_verified_total", "outcome=\"failed\"", VERIFIED_HELP)   \
+    X(STIR_UNKNOWN, COUNTER, "headgate_stir_verified_total", "outcome=\"unknown\"", VERIFIED_HELP) \
+    X(STIR_REJECTED, COUNTER, "headgate_stir_verified_total", "outcome=\"rejected\"",              \
+      VERIFIED_HELP)                                                                               \
     X(SETUP_TIME, HISTOGRAM, "headgate_setup_seconds", NULL,                                       \
       "From a new INVITE in to its first forwarded copy out")                                      \
     BOUNDARY_RULES(BOUNDARY_AS_METER, X)

@@ -68,6 +68,30 @@ const struct conf_field gc_fields[] = {
     {"dns.servers", CONF_LIST, AT(dns_servers), "", 0, GC_DNS_MAX,
      "ip or ip:port of the servers that know the hosts of trunks; empty: those of "
      "/etc/resolv.conf"},
+    {"stir.key", CONF_PATH, AT(stir_key), "", 0, 0,
+     "PEM, mode 0600: P-256 key that signs the caller's number of calls to trunks with stir_sign; "
+     "empty: none are signed; all of stir. is read again by SIGHUP"},
+    {"stir.certificate_url", CONF_TEXT, AT(stir_certificate_url), "", 0, 0,
+     "https URL where others find the certificate of stir.key, 200 characters at most"},
+    {"stir.anchors", CONF_PATH, AT(stir_anchors), "", 0, 0,
+     "PEM: authorities that certificates of signers must lead to; empty: nobody's signature "
+     "counts"},
+    {"stir.crls", CONF_PATH, AT(stir_crls), "", 0, 0,
+     "PEM: their revocation lists; empty: none are looked at"},
+    {"stir.wait", CONF_MS, AT(stir_wait_ms), "300ms", 0, 5000,
+     "how long a call waits for a certificate that is not known yet; then it goes on unchecked"},
+    {"stir.fetch_timeout", CONF_MS, AT(stir_fetch_timeout_ms), "2s", 100, 30000,
+     "for one certificate"},
+    {"stir.fetch_ports", CONF_LIST, AT(stir_fetch_ports), "443", 1, STIR_PORTS_MAX,
+     "ports that certificates may be fetched from"},
+    {"stir.fetch_allow", CONF_LIST, AT(stir_fetch_allow), "", 0, STIR_NETS_MAX,
+     "networks (192.0.2.0/24) that may be asked though they are private or loopback: laboratories"},
+    {"stir.tls_ca", CONF_PATH, AT(stir_tls_ca), "", 0, 0,
+     "PEM: authorities of the https servers; empty: those of the system"},
+    {"stir.cache", CONF_UINT, AT(stir_cache), "1024", 16, 100000,
+     "certificates of others that are kept; needs a restart"},
+    {"stir.cache_max", CONF_UINT, AT(stir_cache_max_s), "86400", 60, 604800,
+     "seconds that one is kept at most, whatever its server says"},
     {"dialing.country_code", CONF_TEXT, AT(country_code), "1", 0, 0, "without +"},
     {"dialing.national_prefix", CONF_TEXT, AT(national_prefix), "1", 0, 0,
      "dialled before a national number; may be empty"},
@@ -275,6 +299,61 @@ static enum err read_dns(const struct gc_settings *s, struct gc_plan *p, const s
     return E_OK;
 }
 
+/* ---- certificates of signers ------------------------------------------------------------------
+ */
+static enum err read_stir_nets(const struct gc_settings *s, struct stir_rules *r,
+                               const struct complaint *c)
+{
+    uint64_t port = 0;
+
+    for (size_t i = 0; i < s->stir_fetch_ports.n; i++) {
+        const char *text = s->stir_fetch_ports.v[i];
+        if (r->n_ports == STIR_PORTS_MAX || view_to_u64(view_of(text), 65535, &port) != E_OK ||
+            port == 0) {
+            return COMPLAIN(c, "stir.fetch_ports: '%s': 1 to %d ports", text, STIR_PORTS_MAX);
+        }
+        r->ports[r->n_ports++] = (uint16_t)port;
+    }
+    for (size_t i = 0; i < s->stir_fetch_allow.n; i++) {
+        const char *text = s->stir_fetch_allow.v[i];
+        if (r->n_nets == STIR_NETS_MAX ||
+            stir_net_parse(view_of(text), &r->nets[r->n_nets]) != E_OK) {
+            return COMPLAIN(c, "stir.fetch_allow: '%s': at most %d networks like 192.0.2.0/24",
+                            text, STIR_NETS_MAX);
+        }
+        r->n_nets++;
+    }
+    return E_OK;
+}
+
+static enum err read_stir(const struct gc_settings *s, struct stir_rules *r,
+                          const struct complaint *c)
+{
+    struct stir_rules any = {.n_ports = 1, .ports = {STIR_HTTPS_PORT}};
+    const char *why = "", *url = s->stir_certificate_url;
+    enum err e = E_OK;
+
+    r->timeout_ms = (unsigned)s->stir_fetch_timeout_ms;
+    TRY(read_stir_nets(s, r, c));
+    if (view_to_cstr(view_of(s->stir_tls_ca), r->ca, sizeof r->ca) != E_OK) {
+        return COMPLAIN(c, "stir.tls_ca: longer than %d characters", STIR_PATH_MAX - 1);
+    }
+    if ((s->stir_key[0] == 0) != (url[0] == 0)) {
+        return COMPLAIN(c, "stir.%s: goes with stir.%s", url[0] != 0 ? "certificate_url" : "key",
+                        url[0] != 0 ? "key" : "certificate_url");
+    }
+    if (strlen(url) > STIR_OWN_URL_MAX) {
+        return COMPLAIN(c, "stir.certificate_url: longer than %d characters", STIR_OWN_URL_MAX);
+    }
+    memcpy(any.ports + 1, r->ports, (STIR_PORTS_MAX - 1) * sizeof r->ports[0]);
+    any.n_ports += r->n_ports < STIR_PORTS_MAX ? r->n_ports : STIR_PORTS_MAX - 1;
+    if (url[0] != 0 && !stir_url_ok(&any, view_of(url), &why)) {
+        return COMPLAIN(c, "stir.certificate_url: %s", why);
+    }
+out:
+    return e;
+}
+
 /* ---- the dial plan -----------------------------------------------------------------------------
  */
 static enum err digits(const char *setting, const char *text, size_t min, size_t max,
@@ -425,6 +504,7 @@ enum err gc_settings_check(const struct gc_settings *s, struct gc_plan *out, cha
                   &p.n_emergency, &c));
     TRY(read_trusted(s, &p, &c));
     TRY(read_dns(s, &p, &c));
+    TRY(read_stir(s, &p.stir, &c));
     TRY(read_dialplan(s, &p.dialplan, &c));
     *out = p;
 out:
@@ -479,6 +559,7 @@ static bool is_reloaded(const char *name)
     static const char *const taken[] = {"log.level",
                                         "sip.listen",
                                         "tls.",
+                                        "stir.",
                                         "provisioning.servers",
                                         "peers.trusted",
                                         "emergency.next_hops",

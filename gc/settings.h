@@ -9,6 +9,7 @@
 #define GC_SETTINGS_H
 
 #include "base/conf.h"
+#include "gc/stir_net.h"
 #include "routing/dialplan.h"
 #include "signaling/sip_flow.h"
 
@@ -36,6 +37,11 @@ struct gc_settings {
     struct conf_list emergency_next_hops; /* "sip:ip:port[;transport=tcp]", tried in this order */
     struct conf_list emergency_codes, trusted_peers; /* trusted: IP addresses of gateways, PSAPs */
     struct conf_list dns_servers;
+    const char *stir_key, *stir_certificate_url;         /* ours; empty: calls are not signed */
+    const char *stir_anchors, *stir_crls, *stir_tls_ca;  /* paths; empty: none, none, system's */
+    struct conf_list stir_fetch_ports, stir_fetch_allow; /* ports; networks */
+    uint64_t stir_wait_ms, stir_fetch_timeout_ms;
+    uint64_t stir_cache, stir_cache_max_s; /* certificates of others; seconds */
     const char *provisioning_code;
     const char *country_code, *national_prefix, *international_prefix, *area;
     uint64_t national_digits;
@@ -74,6 +80,7 @@ struct gc_next_hop {
 };
 
 struct gc_plan { /* the texts, understood */
+    struct stir_rules stir;
     unsigned n_listen;
     struct gc_listen listen[GC_LISTEN_MAX];
     unsigned n_ps;

@@ -4,7 +4,7 @@
 
 #include "base/mem.h"
 #include "gc/boundary.h"
-#include "gc/setup.h"
+#include "gc/stir.h"
 
 static struct view retry_after(void)
 {
@@ -325,9 +325,10 @@ static void send_it(struct worker *w, const struct setup *s, const struct route_
                     struct ctx *c)
 {
     struct way y;
-    char note[TRACE_TEXT_MAX];
+    char note[TRACE_TEXT_MAX + STIR_NOTE_MAX], stir[STIR_NOTE_MAX];
 
     c->id = s->id;
+    stir_clean(c);
     c->call->is_private = s->id.is_private;
     if (d->outcome == ROUTED_LINE && !s->is_call_back &&
         identity_is_unwanted(&s->id, snapshot_line(s->snap, d->line_id))) {
@@ -336,8 +337,10 @@ static void send_it(struct worker *w, const struct setup *s, const struct route_
     }
     way_find(w, s, d, c, &y);
     name_called(w, s, c, y.n);
-    snprintf(note, sizeof note, "class=%s line=%llu route=%.40s contacts=%u", class_name(y.outcome),
-             (unsigned long long)s->in->proof.who.line, y.route[0] != 0 ? y.route : "none", y.n);
+    stir_note(&c->stir, stir);
+    snprintf(note, sizeof note, "class=%s line=%llu route=%.40s contacts=%u%s",
+             class_name(y.outcome), (unsigned long long)s->in->proof.who.line,
+             y.route[0] != 0 ? y.route : "none", y.n, stir);
     call_route(c->call, y.route, y.callee_line, note);
     ctx_announce(c, s->in, note);
     c->n_targets = y.n;
@@ -417,7 +420,7 @@ void setup_in(struct worker *w, const struct inbound *in)
     }
     way_decide(w, &s, &decision);
     c = begin(w, &s);
-    if (c != NULL) {
+    if (c != NULL && stir_enter(c, &s)) {
         send_it(w, &s, &decision, c);
     }
 }
@@ -462,5 +465,7 @@ void setup_resume(struct ctx *c)
         return;
     }
     way_decide(w, &s, &decision);
-    send_it(w, &s, &decision, c);
+    if (stir_enter(c, &s)) {
+        send_it(w, &s, &decision, c);
+    }
 }

@@ -19,6 +19,7 @@
 #include "routing/location.h"
 
 struct workers;
+struct stir;
 
 struct workers_cfg { /* all borrowed, and outlive the workers */
     const struct gc_settings *set;
@@ -28,6 +29,7 @@ struct workers_cfg { /* all borrowed, and outlive the workers */
     struct location *location;
     struct metrics *metrics;          /* worker i owns slot i */
     const struct secret *cluster_key; /* read by workers_new() only; NULL: a random one */
+    struct stir *stir;                /* gc/stir_service.h; NULL: no signing, no checking */
     unsigned n;                       /* number of workers */
     const struct clock *clock;
 };

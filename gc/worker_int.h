@@ -373,6 +373,8 @@ struct forwarding {
     const char *contact; /* URI for Contact, and what else could name the sender goes; NULL: none */
     bool is_private;     /* "Privacy: id" is written, whatever was there */
     bool shows_none;     /* no P-Asserted-Identity, whoever wrote it */
+    bool drops_identity; /* its Identity headers go no further */
+    const char *date;    /* value of Date; NULL: as it stands */
     unsigned n_extra;
     const char *extra[FORWARD_EXTRA_MAX]; /* header lines of ours: "Name: value" */
 };

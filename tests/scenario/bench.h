@@ -18,6 +18,7 @@
 #include "authz/sealed.h"
 #include "base/mem.h"
 #include "gc/context.h"
+#include "gc/stir_service.h"
 #include "signaling/sip_osip.h"
 
 #define DOMAIN "headgate.test"
@@ -67,7 +68,9 @@ struct bench {
     bool has_credentials[CREDENTIALS]; /* in the snapshot; bench_lines() again after a change */
     unsigned unique;
     bool keep_pings;
-    sip_locate_query_fn *dns; /* set by tune(); NULL: there is none */
+    sip_locate_query_fn *dns;              /* set by tune(); NULL: there is none */
+    struct stir *(*stir)(struct bench *b); /* set by tune(): makes it; NULL: there is none */
+    struct stir *made;
     size_t live;
 };
 
@@ -310,6 +313,7 @@ static inline void bench_open(struct bench *b, void (*tune)(struct bench *b))
     cfg.location = b->location;
     cfg.metrics = b->metrics;
     cfg.clock = &b->clock.clock;
+    cfg.stir = b->made = b->stir != NULL ? b->stir(b) : NULL;
     log_set_fd(open("/dev/null", O_WRONLY | O_CLOEXEC));
     assert_int_equal(workers_new_with(&cfg, &seam, &b->ws), E_OK);
     b->w = b->ws->w[0];
@@ -317,6 +321,7 @@ static inline void bench_open(struct bench *b, void (*tune)(struct bench *b))
 
 static inline void bench_close(struct bench *b)
 {
+    stir_close(b->made);
     workers_free(b->ws);
     snapshot_free(b->snap);
     metrics_free(b->metrics);
