@@ -151,14 +151,33 @@ void best_send(struct ctx *c)
 
 /* ---- redirections ------------------------------------------------------------------------------
  */
-/* A numeric address of a gateway that we know: nothing else can be reached at a stranger's word. */
-static bool target_of_contact(struct worker *w, const struct sip_name_addr *a, struct target *out)
+/* The number that the call is for now: after the dial plan, and wherever the called line sent it.
+ */
+static const char *number_now(const struct ctx *c)
 {
-    if (a->uri_text.n >= LOCATION_URI_MAX || !route_to_gateway(w, &a->uri, out)) {
+    const struct call_forward *f = c->call->forward;
+
+    return f != NULL && f->routed[0] != 0 ? f->routed : c->call->routed;
+}
+
+/* A numeric address of a gateway that we know: nothing else can be reached at a stranger's word. Of
+ * the contact its address counts; the number stays ours, as that gateway wants it, since parameters
+ * like rn= (RFC 4694) would be another one at the next hop. */
+static bool target_of_contact(struct ctx *c, const struct sip_name_addr *a, struct target *out)
+{
+    char called[ROUTE_NUMBER_MAX], host[NET_TEXT_MAX];
+    const struct trunk *row = NULL;
+
+    if (!route_to_gateway(c->w, &a->uri, out)) {
         return false;
     }
-    memcpy(out->uri, a->uri_text.p, a->uri_text.n);
-    return true;
+    row = trunk_row(c->w, out->who.trunk);
+    if (row != NULL && row->disabled && !c->is_emergency) {
+        return false;
+    }
+    net_text(&out->flow.remote, host);
+    return route_called_for(row, &c->w->plan->dialplan, view_of(number_now(c)), called) &&
+           number_uri(out->uri, called, host);
 }
 
 static bool is_known_target(const struct ctx *c, const struct target *t)
@@ -172,28 +191,24 @@ static bool is_known_target(const struct ctx *c, const struct target *t)
     return false;
 }
 
-/* Whether the contact means the very number that was asked for. */
-static bool is_same_number(const struct worker *w, struct view asked, struct view contact)
+static bool is_same_number(const struct ctx *c, struct view contact)
 {
-    struct dialled a = dialled_of(w, asked), b = dialled_of(w, contact);
+    struct dialled d = dialled_of(c->w, contact);
 
-    return a.class == b.class && (a.class == DIAL_SUBSCRIBER || a.class == DIAL_EMERGENCY) &&
-           strcmp(a.e164, b.e164) == 0;
+    return (d.class == DIAL_SUBSCRIBER || d.class == DIAL_EMERGENCY) &&
+           strcmp(d.e164, number_now(c)) == 0;
 }
 
-/* Only a gateway's word counts, only for the number that was dialled, only to another gateway that
- * we know: whatever else the caller may not reach by itself, it does not reach this way either. */
+/* Only a gateway's word counts, only for the number that it was asked for, only to another gateway
+ * that we know: whatever else the caller may not reach by itself, it does not reach this way
+ * either. */
 unsigned best_add_redirects(struct ctx *c, const struct leg *l, const struct sip_msg *m)
 {
     const struct sip_hdr *h = sip_header(m, SIP_H_CONTACT, 0);
-    struct view asked = view_from(c->raw, c->raw_n);
     struct sip_name_addr a;
-    struct sip_msg request;
-    const char *why = "";
     unsigned n = 0;
 
-    if (c->kind != CTX_SETUP || l->who.kind != PARTY_GATEWAY || c->is_cancelled || c->is_final ||
-        sip_frame(asked, c->is_datagram, &request, &why) != E_OK) {
+    if (c->kind != CTX_SETUP || l->who.kind != PARTY_GATEWAY || c->is_cancelled || c->is_final) {
         return 0;
     }
     for (; h != NULL; h = sip_header(m, SIP_H_CONTACT, sip_header_index(m, h) + 1)) {
@@ -202,7 +217,7 @@ unsigned best_add_redirects(struct ctx *c, const struct leg *l, const struct sip
         struct view one;
         while (c->n_targets < TARGETS_MAX && sip_list_next(&list, &one)) {
             if (sip_name_addr_parse(one, &a) == E_OK && !a.is_star &&
-                is_same_number(c->w, request.uri, a.uri_text) && target_of_contact(c->w, &a, &t) &&
+                is_same_number(c, a.uri_text) && target_of_contact(c, &a, &t) &&
                 !is_known_target(c, &t)) {
                 c->target[c->n_targets++] = t;
                 n++;

@@ -1,175 +1,6 @@
 /* Calls that the called line's own service record sends on (docs/identity.md, "Called number and
- * forwarding"): when, to where, when not, and what everybody sees of it. */
-#include "gc/divert.h"
-#include "tests/scenario/bench.h"
-
-#define DAVE  "+12125550104"
-#define ERIN  "+12125550105"
-#define ELSE  "+442079460000" /* by trunk "inside", then "spare" */
-#define OTHER "+33155550000"  /* by trunk "outside" */
-#define BLOCK "+19005550000"  /* by a dial rule */
-#define SOS   "+12129110000"  /* a dial rule makes 911 of it */
-#define FIXIT "+12126110000"  /* and 611 of this one */
-#define TEXT(literal)                                                                              \
-    {                                                                                              \
-        literal, sizeof(literal) - 1                                                               \
-    }
-#define INSIDE  "127.0.7.1:5080"
-#define SPARE   "127.0.7.2:5080"
-#define OUTSIDE "127.0.5.1:5060"
-#define PSAP    "127.0.6.1:5060"
-
-enum { A, B, C, D, E, LINES }; /* alice, bob, carol (barred), dave, erin */
-
-static struct bench bench;
-static struct line lines[LINES];
-static struct trunk trunks[4];
-static struct phone dave, erin;
-
-static void rows_reset(void)
-{
-    static const struct line plain[LINES] = {
-        {.line_id = 1, .account_id = 1, .number = TEXT(ALICE), .services = LINE_CALLER_ID},
-        {.line_id = 2, .account_id = 2, .number = TEXT(BOB), .services = LINE_CALLER_ID},
-        {.line_id = 3, .account_id = 3, .number = TEXT(CAROL), .barred = true},
-        {.line_id = 4, .account_id = 4, .number = TEXT(DAVE), .services = LINE_CALLER_ID},
-        {.line_id = 5, .account_id = 5, .number = TEXT(ERIN), .services = LINE_CALLER_ID}};
-    static const struct trunk rows[4] = {{.trunk_id = 1,
-                                          .name = TEXT("inside"),
-                                          .host = TEXT("127.0.7.1"),
-                                          .port = 5080,
-                                          .proto = SIP_UDP + 1,
-                                          .sources = TEXT("127.0.7.1/32"),
-                                          .trusts_identity = true,
-                                          .sends_identity = true,
-                                          .max_channels = 2},
-                                         {.trunk_id = 2,
-                                          .name = TEXT("spare"),
-                                          .host = TEXT("127.0.7.2"),
-                                          .port = 5080,
-                                          .proto = SIP_UDP + 1,
-                                          .sources = TEXT("127.0.7.2/32"),
-                                          .sends_identity = true},
-                                         {.trunk_id = 3,
-                                          .name = TEXT("outside"),
-                                          .host = TEXT("127.0.5.1"),
-                                          .proto = SIP_UDP + 1,
-                                          .sources = TEXT("127.0.5.1/32")},
-                                         {.trunk_id = 4,
-                                          .name = TEXT("psap"),
-                                          .host = TEXT("127.0.6.1"),
-                                          .proto = SIP_UDP + 1,
-                                          .sources = TEXT("127.0.6.1/32"),
-                                          .trusts_identity = true,
-                                          .sends_identity = true}};
-    memcpy(lines, plain, sizeof lines);
-    memcpy(trunks, rows, sizeof trunks);
-}
-
-/* What the store would publish: the rows as they stand now. */
-static void publish(struct bench *b)
-{
-    static const struct route routes[] = {
-        {.prefix = TEXT("+44"), .priority = 10, .name = TEXT("uk"), .route_id = 1, .trunk_id = 1},
-        {.prefix = TEXT("+44"), .priority = 20, .name = TEXT("uk2"), .route_id = 2, .trunk_id = 2},
-        {.prefix = TEXT("+33"), .priority = 1, .name = TEXT("fr"), .route_id = 3, .trunk_id = 3},
-        {.prefix = TEXT("+1900"),
-         .priority = 1,
-         .name = TEXT("paid"),
-         .route_id = 4,
-         .trunk_id = 1},
-        {.prefix = TEXT("911"),
-         .kind = ROUTE_EMERGENCY,
-         .priority = 1,
-         .name = TEXT("psap"),
-         .route_id = 5,
-         .trunk_id = 4}};
-    static const struct dial_rule rules[] = {
-        {.prefix = TEXT("+1900"), .blocked = true, .name = TEXT("no-paid")},
-        {.prefix = TEXT(SOS), .strip = 12, .add = TEXT("911"), .name = TEXT("sos")},
-        {.prefix = TEXT(FIXIT), .strip = 12, .add = TEXT("611"), .name = TEXT("fix")}};
-    static const struct number_row numbers[] = {{TEXT("+12125550122"), 2}};
-    struct snapshot_input in = {.change_seq = 1,
-                                .lines = lines,
-                                .n_lines = LINES,
-                                .numbers = numbers,
-                                .n_numbers = 1,
-                                .trunks = trunks,
-                                .n_trunks = 4,
-                                .routes = routes,
-                                .n_routes = 5,
-                                .rules = rules,
-                                .n_rules = 3};
-    struct snapshot *old = b->snap;
-    char why[128] = "";
-    if (snapshot_build(&in, &b->snap, why, sizeof why) != E_OK) {
-        fail_msg("snapshot: %s", why);
-    }
-    assert_int_equal(snapshot_left_out(b->snap), 0);
-    b->w->snap = NULL;
-    snapshot_free(old);
-    pass_ms(b, 1000);
-}
-
-static void forward(unsigned line, enum line_forward when, const char *to)
-{
-    lines[line].forward[when] = view_of(to);
-}
-
-static struct bench *world(void)
-{
-    struct bench *b = &bench;
-    rows_reset();
-    bench_open(b, NULL);
-    phone_make(b, &dave, DAVE, 4, "127.0.9.14:5066", 0x44);
-    phone_make(b, &erin, ERIN, 5, "127.0.9.15:5067", 0x55);
-    publish(b);
-    return b;
-}
-
-/* ---- calls -------------------------------------------------------------------------------------
- */
-struct dialled_call {
-    char keep[3][96], text[TEXT_MAX];
-    struct request r;
-};
-
-static void alice_calls(struct bench *b, const char *number, struct dialled_call *k)
-{
-    static char uri[96];
-    struct got got;
-    snprintf(uri, sizeof uri, "sip:%s@" DOMAIN, number);
-    k->r = invite_of(b, &b->alice, uri, k->keep);
-    phone_send(b, &b->alice, write_request_text(&k->r, k->text, sizeof k->text));
-    expect(b, &b->alice, "SIP/2.0 100", &got);
-}
-
-static void alice_cancels(struct bench *b, struct dialled_call *k)
-{
-    struct request r = k->r;
-    r.method = "CANCEL";
-    r.body = NULL;
-    phone_send(b, &b->alice, write_request_text(&r, k->text, sizeof k->text));
-}
-
-static unsigned reached(struct bench *b, const char *where)
-{
-    struct net_addr a = addr(where);
-    return count_to(b, &a, "INVITE");
-}
-
-static void expect_cdr(struct bench *b, unsigned status, const char *routed, const char *by,
-                       uint64_t callee)
-{
-    const struct cdr *c = &b->cdr[0];
-    assert_int_equal(b->n_cdr, 1);
-    assert_int_equal(c->status, status);
-    assert_string_equal(c->routed, routed);
-    assert_string_equal(c->forwarded_by, by);
-    assert_int_equal(c->callee_line, callee);
-    assert_int_equal(c->caller_line, 1);
-    assert_string_equal(c->caller, ALICE);
-}
+ * forwarding"): when, to where, and when not. */
+#include "tests/scenario/forward_world.h"
 
 /* ---- always ------------------------------------------------------------------------------------
  */
@@ -676,121 +507,8 @@ static void without_breadth_one_after_the_other(void **state)
     bench_close(b);
 }
 
-/* ---- privacy, peers ----------------------------------------------------------------------------
+/* ---- around it ---------------------------------------------------------------------------------
  */
-static void a_private_line(void **state)
-{
-    struct bench *b = world();
-    struct dialled_call k;
-    struct got got;
-    (void)state;
-    lines[B].services |= LINE_PRIVATE;
-    forward(B, FORWARD_ALWAYS, ELSE);
-    publish(b);
-    alice_calls(b, BOB, &k);
-    expect_peer(b, INSIDE, "INVITE", &got);
-    assert_true(holds(&got.m, "History-Info: <sip:" BOB "@" DOMAIN
-                              ";user=phone?Privacy=history>;index=1, <sip:" ELSE));
-    assert_true(holds(&got.m, "Diversion: <sip:" BOB "@" DOMAIN ";user=phone>;reason=unconditional;"
-                              "counter=1;privacy=full;screen=yes\r\n"));
-    forward(B, FORWARD_ALWAYS, OTHER);
-    publish(b);
-    alice_calls(b, BOB, &k);
-    expect_peer(b, OUTSIDE, "INVITE", &got);
-    assert_true(holds(&got.m, "History-Info: <sip:anonymous@anonymous.invalid>;index=1, <sip:" OTHER
-                              "@" DOMAIN ";user=phone;cause=302>;index=1.1;mp=1\r\n"));
-    assert_true(holds(&got.m, "Diversion: <sip:anonymous@anonymous.invalid>;reason=unconditional;"
-                              "counter=1;privacy=full;screen=yes\r\n"));
-    assert_null(sip_header(&got.m, SIP_H_P_DCS, 0));
-    bench_close(b);
-}
-
-static void peer_calls(struct bench *b, const char *peer, const char *extra)
-{
-    struct sip_flow flow = udp(peer);
-    char text[TEXT_MAX], call_id[32], branch[32], contact[64];
-    snprintf(call_id, sizeof call_id, "peer-%u", ++b->unique);
-    snprintf(branch, sizeof branch, "z9hG4bKpeer%u", b->unique);
-    snprintf(contact, sizeof contact, "sip:p@%s", peer);
-    feed(b, &flow,
-         write_request_text(&(struct request){.method = "INVITE",
-                                              .uri = "sip:" BOB "@" DOMAIN,
-                                              .from = "sip:+442071112222@peer.test",
-                                              .to = "sip:" BOB "@" DOMAIN,
-                                              .from_tag = "pt",
-                                              .call_id = call_id,
-                                              .branch = branch,
-                                              .via = peer,
-                                              .contact = contact,
-                                              .extra = extra,
-                                              .cseq = 1},
-                            text, sizeof text));
-}
-
-#define HISTORY                                                                                    \
-    "History-Info: <sip:+442070000001@x.test>;index=1\r\n"                                         \
-    "History-Info: <sip:" BOB "@" DOMAIN ";cause=302>;index=1.4;mp=1\r\n"                          \
-    "Diversion: <sip:+442070000001@x.test>;reason=user-busy;counter=2\r\n"                         \
-    "P-DCS-Redirect: \"tel:+442070000001\";redirector-uri=\"tel:+442070000001\";count=2\r\n"
-
-static void a_believed_history_is_continued(void **state)
-{
-    struct bench *b = world();
-    struct got got;
-    const char *ours = NULL, *theirs = NULL;
-    (void)state;
-    forward(B, FORWARD_ALWAYS, ELSE);
-    publish(b);
-    peer_calls(b, PSAP, HISTORY); /* a trunk that is believed */
-    expect_peer(b, INSIDE, "INVITE", &got);
-    got.octets[got.m.raw.n] = 0;
-    assert_true(holds(&got.m, ";index=1.4;mp=1\r\n"));
-    assert_true(holds(&got.m, "History-Info: <sip:" ELSE "@" DOMAIN
-                              ";user=phone;cause=302>;index=1.4.1;mp=1.4\r\n"));
-    ours = strstr(got.octets, "Diversion: <sip:" BOB);
-    theirs = strstr(got.octets, "Diversion: <sip:+442070000001");
-    assert_true(ours != NULL && theirs != NULL && ours < theirs); /* the latest first */
-    assert_true(strstr(got.octets, "index=1.4;") < strstr(got.octets, "index=1.4.1;"));
-    assert_true(holds(&got.m, "P-DCS-Redirect: \"tel:+442070000001\";redirector-uri=\"tel:" BOB
-                              "\";count=3\r\n"));
-    assert_false(holds(&got.m, "count=2\r\nP-DCS"));
-    bench_close(b);
-}
-
-static void a_history_with_a_gap(void **state)
-{
-    struct bench *b = world();
-    struct got got;
-    (void)state;
-    forward(B, FORWARD_ALWAYS, ELSE);
-    publish(b);
-    peer_calls(b, PSAP, "History-Info: <sip:+442070000001@x.test>;index=1.2\r\n");
-    expect_peer(b, INSIDE, "INVITE", &got);
-    assert_true(holds(&got.m,
-                      "History-Info: <sip:" BOB "@" DOMAIN ";user=phone>;index=1.2.0, <sip:" ELSE
-                      "@" DOMAIN ";user=phone;cause=302>;index=1.2.0.1;mp=1.2.0\r\n"));
-    bench_close(b);
-}
-
-static void hops_before_count(void **state)
-{
-    struct bench *b = world();
-    struct got got;
-    (void)state;
-    forward(B, FORWARD_ALWAYS, ELSE);
-    publish(b);
-    peer_calls(b, PSAP, "Diversion: <sip:+442070000001@x.test>;counter=5\r\n");
-    expect_peer(b, PSAP, "SIP/2.0 480", &got);
-    peer_calls(b, PSAP, "Diversion: <sip:+442070000001@x.test>, <sip:" BOB "@" DOMAIN ">\r\n");
-    expect_peer(b, PSAP, "SIP/2.0 480", &got); /* it has been here, and went round by a peer */
-    assert_int_equal(reached(b, INSIDE), 0);
-    peer_calls(b, SPARE, "Diversion: <sip:" BOB "@" DOMAIN ">;counter=9\r\n" HISTORY);
-    expect_peer(b, INSIDE, "INVITE", &got); /* whom nobody believes can hinder nothing */
-    assert_false(holds(&got.m, "+442070000001"));
-    assert_true(holds(&got.m, "History-Info: <sip:" BOB "@" DOMAIN ";user=phone>;index=1, "));
-    bench_close(b);
-}
-
 /* RFC 7090: who calls back from a PSAP wants these very people. */
 static void a_call_back_is_not_forwarded(void **state)
 {
@@ -850,6 +568,58 @@ static void media_keys_stay(void **state)
     bench_close(b);
 }
 
+/* ---- out of memory -----------------------------------------------------------------------------
+ */
+/* As much as comes about of a call that two lines send on, one at once, one when busy. */
+static bool whole_call(struct bench *b)
+{
+    struct dialled_call k;
+    struct got invite, got;
+    bool done = false;
+    k.r = invite_of(b, &b->alice, "sip:" BOB "@" DOMAIN, k.keep);
+    phone_send(b, &b->alice, write_request_text(&k.r, k.text, sizeof k.text));
+    if (take(b, &dave.flow.remote, "INVITE", &invite)) {
+        phone_answer(b, &dave, &invite, 486, "d", NULL);
+        if (take(b, &erin.flow.remote, "INVITE", &invite)) {
+            phone_answer(b, &erin, &invite, 486, "e", NULL);
+            done = take(b, &b->alice.flow.remote, "SIP/2.0 486", &got);
+        }
+    }
+    forget_sent(b);
+    pass_ms(b, 300000);
+    forget_sent(b);
+    return done;
+}
+
+static void every_allocation(void **state)
+{
+    unsigned n = 0;
+    bool failed = true;
+    (void)state;
+    for (long i = 0; failed; i++) {
+        struct bench *b = world();
+        forward(B, FORWARD_ALWAYS, DAVE);
+        forward(D, FORWARD_BUSY, ERIN);
+        forward(E, FORWARD_NO_ANSWER, ELSE);
+        publish(b);
+        phone_register(b, &dave);
+        phone_register(b, &erin);
+        mem_fail_at(i);
+        (void)whole_call(b);
+        failed = mem_failed();
+        mem_fail_at(-1);
+        n += failed;
+        assert_int_equal(workers_calls(b->ws), 0);
+        assert_true(sip_txn_count(b->w->txns) == 0);
+        phone_register(b, &dave);
+        phone_register(b, &erin);
+        forget_sent(b);
+        assert_true(whole_call(b));
+        bench_close(b);
+    }
+    assert_true(n > 10);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -870,13 +640,10 @@ int main(void)
         cmocka_unit_test(an_answer_comes_too_late),
         cmocka_unit_test(a_cancel_while_it_goes_on),
         cmocka_unit_test(without_breadth_one_after_the_other),
-        cmocka_unit_test(a_private_line),
-        cmocka_unit_test(a_believed_history_is_continued),
-        cmocka_unit_test(a_history_with_a_gap),
-        cmocka_unit_test(hops_before_count),
         cmocka_unit_test(a_call_back_is_not_forwarded),
         cmocka_unit_test(channels),
         cmocka_unit_test(media_keys_stay),
+        cmocka_unit_test(every_allocation),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
