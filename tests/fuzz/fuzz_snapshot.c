@@ -38,6 +38,28 @@ static int temp_of(struct view v, const char **out_path)
     return fd;
 }
 
+/* What a row names is there, and is found by its name. */
+static void look_at_trunks(const struct snapshot *s, const struct snapshot_input *in)
+{
+    const struct dial_rule *rules[8];
+
+    for (size_t i = 0; i < in->n_trunks; i++) {
+        const struct trunk *t = snapshot_trunk_at(s, i);
+        BUG_ON(snapshot_trunk(s, t->trunk_id) != t || snapshot_trunk_of_name(s, t->name) != t);
+    }
+    for (size_t i = 0; i < in->n_routes; i++) {
+        uint64_t trunk = snapshot_route_at(s, i)->trunk_id;
+        BUG_ON(trunk != 0 && snapshot_trunk(s, trunk) == NULL);
+    }
+    for (size_t i = 0; i < in->n_rules; i++) {
+        BUG_ON(snapshot_rules(s, in->rules[i].prefix, rules, 8) == 0);
+    }
+    for (size_t i = 0; i < in->n_credentials; i++) {
+        const struct credential *c = &in->credentials[i];
+        BUG_ON(snapshot_credential(s, c->username, c->algorithm) == NULL);
+    }
+}
+
 static void look_around(const struct snapshot *s)
 {
     struct snapshot_input in;
@@ -58,7 +80,10 @@ static void look_around(const struct snapshot *s)
     }
     for (size_t i = 0; i < in.n_routes; i++) {
         BUG_ON(snapshot_routes(s, in.routes[i].kind, in.routes[i].prefix, r, 8) == 0);
+        BUG_ON(snapshot_route_at(s, i) == NULL);
     }
+    BUG_ON(snapshot_all_routes(s) != in.n_routes || snapshot_trunks(s) != in.n_trunks);
+    look_at_trunks(s, &in);
 }
 
 static void snapshot_file(struct view v)
