@@ -8,6 +8,7 @@
 
 struct body_kind {
     bool is_multipart, has_sip, has_signalling, is_encoded, is_unclear;
+    bool is_packed; /* as a whole: nobody can say what it holds */
 };
 
 static bool is_blank(char c)
@@ -142,9 +143,10 @@ static struct body_kind kind_of(const struct sip_msg *m)
     struct sip_hdr h;
 
     (void)read_type(sip_header_value(m, SIP_H_CONTENT_TYPE), &k);
-    for (unsigned i = 0; !k.is_multipart && i < m->n_headers; i++) {
-        k.is_encoded |= is_coding(&m->h[i]) && !is_as_it_stands(m->h[i].value);
+    for (unsigned i = 0; i < m->n_headers; i++) {
+        k.is_packed |= is_coding(&m->h[i]) && !is_as_it_stands(m->h[i].value);
     }
+    k.is_encoded = k.is_packed;
     while (k.is_multipart && rest.n > 0) {
         if (split(next_header(&rest), &h)) {
             if (h.id == SIP_H_CONTENT_TYPE) {
@@ -204,10 +206,11 @@ enum boundary_rule_id boundary_body(const struct crossing *c, struct sip_edit *e
         return RULE_NONE;
     }
     k = kind_of(c->m);
-    found = k.has_signalling                              ? RULE_BODY_SIGNALLING
-            : (k.has_sip && k.is_encoded) || k.is_unclear ? RULE_BODY_OPAQUE
-                                                          : RULE_NONE;
-    if (found != RULE_NONE && !k.is_multipart) {
+    found = k.has_signalling ? RULE_BODY_SIGNALLING
+            : (k.has_sip && k.is_encoded) || (k.is_multipart && k.is_packed) || k.is_unclear
+                ? RULE_BODY_OPAQUE
+                : RULE_NONE;
+    if (found != RULE_NONE && (!k.is_multipart || k.is_packed)) {
         if (e != NULL) {
             sip_edit_body(e, VIEW(""), VIEW(""));
         }

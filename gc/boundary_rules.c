@@ -67,6 +67,7 @@ static const struct named of_name[] = {
     WHOLE("CC-Diversion", DIVERSION),
     WHOLE("RPID-Privacy", DCS_DRAFT),
     WHOLE("Anonymity", DCS_DRAFT),
+    WHOLE("State", DCS_DRAFT),
     BEGINNING("Dcs-", DCS_DRAFT),
     WHOLE("Accept-Resource-Priority", ACCEPT_RESOURCE),
     WHOLE("Error-Info", ERROR_INFO),

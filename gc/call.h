@@ -48,12 +48,13 @@ struct call {
     unsigned refs;
     bool is_live; /* in the table */
     bool is_emergency, is_answered, has_line;
-    bool is_usage;         /* no call: a dialog of SUBSCRIBE or REFER (usage.c) */
-    bool is_private;       /* the caller hides from the callee */
-    enum naming naming;    /* of the last request that was sent */
-    bool is_timed;         /* RFC 4028 may be asked for */
-    uint64_t line;         /* has_line: whose count it is in */
-    uint64_t callee_line;  /* is_usage: whose phones may speak in it, 0: a gateway's */
+    bool is_usage;        /* no call: a dialog of SUBSCRIBE or REFER (usage.c) */
+    bool is_private;      /* the caller hides from the callee */
+    bool hides_callee;    /* it was sent on to a line that hides: the caller knows another number */
+    enum naming naming;   /* of the last request that was sent */
+    bool is_timed;        /* RFC 4028 may be asked for */
+    uint64_t line;        /* has_line: whose count it is in */
+    uint64_t callee_line; /* is_usage: whose phones may speak in it, 0: a gateway's */
     uint64_t callee_trunk; /* is_usage: that gateway's, 0: a line's, or of no trunk */
     uint64_t born_ms, ack_due_ms, usage_due_ms; /* mono */
     char id[TRACE_ID_MAX];

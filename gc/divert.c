@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "gc/identity.h"
 
 #define NO_ANSWER_REASON "SIP;cause=408;text=\"Nobody answered\""
 
@@ -144,6 +145,22 @@ static void add_hop(struct ctx *c, struct divert *v, const struct line *line, en
         KV("why", why_name(why)), KV_DIGITS("to", view_of(x->to)));
 }
 
+/* Whoever is called next sees To: not for him when the line that was dialled hides. */
+static bool hide_dialled(struct call *c, const struct divert *v, const struct line *line)
+{
+    char *name = NULL;
+
+    if (v->all.n > 0 || (line->services & LINE_PRIVATE) == 0) {
+        return true;
+    }
+    name = mem_strdup(identity_anonymous);
+    if (name != NULL) {
+        mem_free(c->to_shown);
+        c->to_shown = name;
+    }
+    return name != NULL;
+}
+
 /* One hop on. False: the line forwards nothing in that case, or may not; nothing has changed. */
 static bool step(struct ctx *c, struct divert *v, const struct line *line, enum divert_why why,
                  struct route_decision *d)
@@ -156,6 +173,9 @@ static bool step(struct ctx *c, struct divert *v, const struct line *line, enum 
     not = obstacle(c, v, line, forward_of(line, why), d);
     if (not == NULL && !take_line(c->call, line->line_id)) {
         not = "too many calls of this line";
+    }
+    if (not == NULL && !hide_dialled(c->call, v, line)) {
+        not = "no memory";
     }
     if (not != NULL) {
         refuse(c, line, why, not );
@@ -198,6 +218,14 @@ static void find_targets(struct ctx *c, struct divert *v, const struct sip_msg *
     y->status = y->status == 503 ? 480 : y->status; /* to the caller, the line is not there */
 }
 
+/* Whether the caller may learn where the call has come to. */
+static void note_callee(struct ctx *c, const struct divert *v)
+{
+    const struct line *line = v->line != 0 ? snapshot_line(worker_snapshot(c->w), v->line) : NULL;
+
+    c->call->hides_callee = v->all.n > 0 && line != NULL && (line->services & LINE_PRIVATE) != 0;
+}
+
 static void on_no_answer(void *arg);
 
 static void watch(struct ctx *c, struct divert *v)
@@ -225,6 +253,7 @@ void divert_begin(struct worker *w, const struct setup *s, const struct route_de
     memcpy(v->number, d->dialled.e164, sizeof v->number);
     divert_read(w, s->in->m, &s->in->proof.who, v);
     find_targets(c, v, s->in->m, &on, y);
+    note_callee(c, v);
     if (y->n > 0) {
         watch(c, v);
     }
@@ -260,6 +289,7 @@ static bool go_on(struct ctx *c, struct divert *v, const struct sip_msg *m,
     loop_timer_stop(c->w->loop, &v->timer);
     v->is_watched = false;
     find_targets(c, v, m, d, &y);
+    note_callee(c, v);
     note_way(c->call, y.route, y.callee_line);
     c->next = c->n_targets = c->n_full = 0;
     if (y.n == 0) {

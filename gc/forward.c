@@ -246,10 +246,16 @@ static void drop_own_maddr(const struct worker *w, struct sip_edit *e, const str
     }
 }
 
-/* Of From or To: another name-addr; the parameters, tag included, stay. */
-static enum err put_name(struct sip_edit *e, enum sip_hdr_id id, const char *addr)
+enum { NAME_ROOM = ASSERTED_MAX + SIP_MAX_TAG + 8 };
+
+/* Of From or To: another name-addr and the tag; other parameters say something of whom we do not
+ * name. room lives until the edit is rendered. */
+static enum err put_name(struct sip_edit *e, enum sip_hdr_id id, const char *addr,
+                         char room[NAME_ROOM])
 {
     struct view value = sip_header_value(e->m, id);
+    struct view tag = id == SIP_H_FROM ? e->m->from_tag : e->m->to_tag;
+    struct sip_text t = {.p = room, .max = NAME_ROOM};
     struct sip_name_addr a;
     enum err err = addr != NULL ? sip_name_addr_parse(value, &a) : E_STATE;
 
@@ -259,11 +265,13 @@ static enum err put_name(struct sip_edit *e, enum sip_hdr_id id, const char *add
     if (err != E_OK && err != E_NOTFOUND) { /* an unknown scheme is read as well */
         return err;
     }
-    if (a.params.n > 0) {
-        value = view_sub(value, 0, (size_t)(a.params.p - value.p) - 1);
+    sip_text_add(&t, "%s", addr);
+    if (tag.n > 0) {
+        sip_text_add(&t, ";tag=");
+        sip_text_view(&t, tag);
     }
-    sip_edit_part(e, value, view_of(addr));
-    return E_OK;
+    sip_edit_part(e, value, view_from(room, t.n));
+    return t.bad ? FAIL(E_RANGE) : E_OK;
 }
 
 /* What we vouch for takes the place of what others said. */
@@ -389,13 +397,14 @@ enum err forward_request(struct worker *w, const struct forwarding *f, size_t *o
 {
     struct sip_edit *e = &w->edit;
     char hops[16], breadth[16], uri[SIP_MAX_URI], body[SIP_MAX_BYTES], room[SIP_MAX_BYTES];
+    char name[2][NAME_ROOM];
     enum err err = E_OK;
     size_t n = 0;
 
     sip_edit_begin(e, f->m);
     err = count_hop(e, f->m, hops);
-    err = err == E_OK ? put_name(e, SIP_H_FROM, f->from_addr) : err;
-    err = err == E_OK ? put_name(e, SIP_H_TO, f->to_addr) : err;
+    err = err == E_OK ? put_name(e, SIP_H_FROM, f->from_addr, name[0]) : err;
+    err = err == E_OK ? put_name(e, SIP_H_TO, f->to_addr, name[1]) : err;
     if (err != E_OK) {
         return err;
     }

@@ -67,7 +67,7 @@ void names_put(struct ctx *c, struct leg *l, struct names *n, struct forwarding 
 MUST_CHECK enum err names_keep(struct ctx *c, const struct forwarding *f);
 /* What goes back up, with From and To only; NULL: as they come. */
 const struct sip_msg *names_up(const struct ctx *c, struct sip_msg *room);
-/* A caller that hides, hides in its answers too: URI for their Contact; NULL: as it comes. */
+/* Whoever hides, hides in its answers too: URI for their Contact; NULL: as it comes. */
 const char *names_contact_up(const struct ctx *c, const struct sip_msg *m,
                              char room[LOCATION_URI_MAX]);
 /* A request inside a dialog. */

@@ -88,8 +88,8 @@ const char *names_of_caller(struct worker *w, const struct call *call, enum nami
     return NULL;
 }
 
-static void from_callee(const struct call *call, const struct dialog *d, struct names *n,
-                        struct forwarding *f)
+static void from_callee(struct worker *w, const struct call *call, const struct dialog *d,
+                        struct names *n, struct forwarding *f)
 {
     if ((is_line(&d->callee.who) || call->to_shown != NULL) && call->to_uri[0] != 0) {
         snprintf(n->from, sizeof n->from, "<%.*s>", (int)sizeof n->from - 3, call->to_uri);
@@ -97,6 +97,10 @@ static void from_callee(const struct call *call, const struct dialog *d, struct 
     }
     if (d->naming != NAMED_AS_SENT && call->caller.uri[0] != 0) {
         f->to_addr = in_brackets(call->caller.uri, n->to);
+    }
+    if (call->hides_callee) {
+        names_contact(w, call, &f->to->flow, is_sips(f->m), n->contact);
+        f->contact = n->contact;
     }
 }
 
@@ -107,7 +111,7 @@ void names_inside(struct worker *w, const struct call *call, const struct dialog
         return;
     }
     if (!from_caller) {
-        from_callee(call, d, n, f);
+        from_callee(w, call, d, n, f);
         return;
     }
     f->from_addr = names_of_caller(w, call, d->naming, &d->callee.who, n->from);
@@ -168,9 +172,11 @@ const struct sip_msg *names_up(const struct ctx *c, struct sip_msg *room)
 const char *names_contact_up(const struct ctx *c, const struct sip_msg *m,
                              char room[LOCATION_URI_MAX])
 {
+    bool is_of_callee = c->kind == CTX_SETUP || (c->kind == CTX_DIALOG && c->from_caller);
     const struct dialog *d = c->kind == CTX_DIALOG && !c->from_caller ? ctx_dialog(c) : NULL;
+    bool hides = is_of_callee ? c->call->hides_callee : d != NULL && d->naming == NAMED_ANONYMOUS;
 
-    if (d == NULL || d->naming != NAMED_ANONYMOUS || sip_header(m, SIP_H_CONTACT, 0) == NULL) {
+    if (!hides || m->status / 100 == 3 || sip_header(m, SIP_H_CONTACT, 0) == NULL) {
         return NULL;
     }
     names_contact(c->w, c->call, &c->from_flow, false, room);
