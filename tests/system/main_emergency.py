@@ -6,7 +6,7 @@ import signal
 import socket
 import threading
 
-from hglib import wait_for
+from hglib import sip_request, wait_for
 from macsip import MacBti, Message
 from stacked import SDP, StackTest, telephone
 
@@ -14,13 +14,14 @@ ALICE, BOB = "+12125550101", "+12125550102"
 
 
 class Psap:
-    """Answers every INVITE with .status, or not at all when it is None; BYE always with 200. .invites: what has come."""
+    """Answers every INVITE with .status, or not at all when it is None; BYE always with 200. .invites: what has come;
+    .answers: statuses of what it has asked itself."""
 
     def __init__(self, ip, gc):
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.socket.bind((ip, 5060))
         self.socket.settimeout(0.1)
-        self.ip, self.gc, self.status, self.invites = ip, gc, 200, []
+        self.ip, self.gc, self.status, self.invites, self.answers = ip, gc, 200, [], []
         self.closing = threading.Event()
         self.thread = threading.Thread(target=self.run, daemon=True)
         self.thread.start()
@@ -37,6 +38,15 @@ class Psap:
                     self.answer(message, self.status)
             elif message.status is None and message.method != "ACK":
                 self.answer(message, 200)
+            elif message.status is not None:
+                self.answers.append(message.status)
+
+    def ask(self, method, uri):
+        """The status that a request without any proof gets."""
+        n = len(self.answers)
+        self.socket.sendto(sip_request(method, uri, (self.ip, 5060), []), self.gc)
+        wait_for(f"an answer to {method}", lambda: len(self.answers) > n, 10)
+        return self.answers[n]
 
     def answer(self, request, status):
         to = request.get("to")
@@ -65,7 +75,8 @@ class Emergency(StackTest):
         """Two next hops, both trusted: their addresses are known only now."""
         hops = [f"{stack.net}9", f"{stack.net}8"]
         cls.settings = {"emergency.next_hops": "[" + ", ".join(f'"sip:{ip}:5060"' for ip in hops) + "]",
-                        "peers.trusted": "[" + ", ".join(f'"{ip}"' for ip in hops) + "]"}
+                        "peers.trusted": "[" + ", ".join(f'"{ip}"' for ip in hops) + "]",
+                        "limits.challenge_per_source": "1000"}
         stack.daemons["gc1"].stop()
         stack.start_gc(config=stack.gc_config(settings=cls.settings))
         cls.alice, cls.bob = telephone(stack, ALICE, stack.net + "11"), telephone(stack, BOB, stack.net + "12")
@@ -168,6 +179,35 @@ class Emergency(StackTest):
     def said(self, event):
         return pathlib.Path(self.stack.daemons["gc1"].log).read_text(encoding="utf-8").count(f'"{event}"')
 
+    def read_again(self, **changed):
+        """SIGHUP with these settings; names with __ for the dot."""
+        reloads = self.said("gc.reloaded")
+        self.stack.gc_config(settings=dict(self.settings, **{k.replace("__", "."): v for k, v in changed.items()}))
+        self.stack.daemons["gc1"].signal(signal.SIGHUP)
+        wait_for("the reload", lambda: self.said("gc.reloaded") > reloads)
+
+    def test_lists_are_read_again(self):
+        """SIGHUP: next hops, peers that are believed, provisioning servers; each as if it had been there from the start."""
+        to_bob, ps = f"sip:{BOB}@{self.stack.domain}", f"udp:{self.stack.net}2:5070"
+        other = f"udp:{self.stack.net}6:5070"
+        self.assertNotEqual(self.psap.ask("MESSAGE", to_bob), 407, "a peer is believed")
+        try:
+            self.read_again(emergency__next_hops=f'["sip:{self.second.ip}:5060"]', peers__trusted=f'["{self.second.ip}"]',
+                            provisioning__servers=f'["{ps}", "{other}"]')
+            wait_for("every worker to go by it", lambda: all(self.psap.ask("MESSAGE", to_bob) == 407 for _ in range(6)), 10)
+            self.assertNotEqual(self.second.ask("MESSAGE", to_bob), 407)
+            self.served(self.stranger(), psap=self.second)
+            self.assertEqual(self.psap.invites, [], "no next hop any more")
+            wait_for("the new server to be known", lambda: len(self.stack.ctl_json("ps")) == 2, 5)
+            self.read_again(provisioning__servers=f'["{other}"]')
+            wait_for("the old one to be forgotten", lambda: len(self.stack.ctl_json("ps")) == 1, 5)
+            phone = self.stranger()
+            self.assertEqual(phone.final(phone.invite("611", SDP)).status, 503, "that server does not live")
+        finally:
+            self.read_again()
+        wait_for("the first server to be back", lambda: [s["healthy"] for s in self.stack.ctl_json("ps")] == [True], 10)
+        wait_for("every worker to go by it", lambda: all(self.psap.ask("MESSAGE", to_bob) != 407 for _ in range(6)), 10)
+
     def live_call(self):
         self.assertEqual(self.bob.register().status, 200)
         live = self.alice.invite(BOB, SDP)
@@ -178,11 +218,9 @@ class Emergency(StackTest):
 
     def test_the_end_of_a_drain(self):
         """A call that is still up then ends on both sides, by BYE; how long a drain takes is read again by SIGHUP."""
-        d, reloads = self.stack.daemons["gc1"], self.said("gc.reloaded")
-        self.stack.gc_config(settings=dict(self.settings, **{"limits.drain": '"200ms"'}))
-        d.signal(signal.SIGHUP)
+        d = self.stack.daemons["gc1"]
         try:
-            wait_for("the reload", lambda: self.said("gc.reloaded") > reloads)
+            self.read_again(limits__drain='"200ms"')
             self.live_call()
             help_wanted = self.stranger()
             call = help_wanted.invite("911", SDP)
