@@ -149,8 +149,12 @@ static struct body_kind kind_of(const struct sip_msg *m)
     k.is_encoded = k.is_packed;
     while (k.is_multipart && rest.n > 0) {
         if (split(next_header(&rest), &h)) {
+            bool was_unclear = k.is_unclear;
             if (h.id == SIP_H_CONTENT_TYPE) {
                 (void)read_type(h.value, &k);
+            }
+            if (h.name.n == 1) { /* MIME knows no compact form: it may be anything */
+                k.is_unclear = was_unclear;
             }
             k.is_encoded |= is_coding(&h) && !is_as_it_stands(h.value);
         }

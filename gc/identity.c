@@ -4,44 +4,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "gc/boundary.h"
+
 const char identity_anonymous[] = "\"Anonymous\" <sip:anonymous@anonymous.invalid>";
-
-/* ---- the trust domain ---------------------------------------------------------------------------
- */
-static bool is_peer(const struct party *p)
-{
-    return p->kind == PARTY_GATEWAY || p->kind == PARTY_PS;
-}
-
-static bool is_believed(const struct party *p)
-{
-    return is_peer(p) && !p->is_doubted;
-}
-
-static bool is_inside(const struct party *p)
-{
-    return is_peer(p) && !p->is_outside;
-}
-
-/* Privacy (RFC 3323 section 4.2) holds that value. */
-static bool wants(const struct sip_msg *m, struct view value)
-{
-    const struct sip_hdr *h = sip_header(m, SIP_H_PRIVACY, 0);
-
-    for (; h != NULL; h = sip_header(m, SIP_H_PRIVACY, sip_header_index(m, h) + 1)) {
-        for (struct view v = h->value; v.n > 0;) {
-            size_t at = 0;
-            while (at < v.n && v.p[at] != ';' && v.p[at] != ',') {
-                at++;
-            }
-            if (view_eq_nocase(view_trim(view_sub(v, 0, at)), value)) {
-                return true;
-            }
-            v = view_sub(v, at + 1, v.n);
-        }
-    }
-    return false;
-}
 
 /* ---- of a line ---------------------------------------------------------------------------------
  */
@@ -123,14 +88,15 @@ static enum err read_preferred(struct worker *w, const struct inbound *in, const
 
 static bool asks_for_privacy(const struct sip_msg *m)
 {
-    return wants(m, VIEW("id")) || wants(m, VIEW("user")) || wants(m, VIEW("header"));
+    return boundary_wants(m, VIEW("id")) || boundary_wants(m, VIEW("user")) ||
+           boundary_wants(m, VIEW("header"));
 }
 
 static bool is_private(const struct sip_msg *m, const struct line *line, enum identity_wish wish,
                        bool is_anonymous)
 {
-    bool by_default =
-        (line->services & LINE_PRIVATE) != 0 && wish != WISH_SHOWN && !wants(m, VIEW("none"));
+    bool by_default = (line->services & LINE_PRIVATE) != 0 && wish != WISH_SHOWN &&
+                      !boundary_wants(m, VIEW("none"));
 
     return wish == WISH_PRIVATE || by_default || is_anonymous || asks_for_privacy(m);
 }
@@ -187,7 +153,7 @@ void identity_of_trunk(struct worker *w, const struct inbound *in, struct identi
         return;
     }
     out->is_private = out->is_private || is_anonymous_uri(&from.uri);
-    if (!is_believed(&in->proof.who)) {
+    if (!boundary_is_believed(&in->proof.who)) {
         return;
     }
     if (sip_list_next(&l, &v) && sip_name_addr_parse(v, &a) == E_OK) {
@@ -241,7 +207,7 @@ const char *identity_shown(struct worker *w, const struct identity *id, const st
 bool identity_may_see(struct worker *w, const struct identity *id, const struct party *to)
 {
     return is_line(to) ? identity_naming(w, id, to) == NAMED_SHOWN
-                       : id->keeps_names || !id->is_private || is_inside(to);
+                       : id->keeps_names || !id->is_private || boundary_is_inside(to);
 }
 
 bool identity_is_unwanted(const struct identity *id, const struct line *called)
@@ -255,7 +221,7 @@ void identity_asserted(const struct identity *id, const struct party *to, char o
     size_t n = strlen(id->asserted);
 
     snprintf(out, ASSERTED_MAX, "%s", id->is_ours ? id->asserted : "");
-    if (out[0] != 0 && id->tel[0] != 0 && !id->keeps_names && is_inside(to) &&
+    if (out[0] != 0 && id->tel[0] != 0 && !id->keeps_names && boundary_is_inside(to) &&
         to->kind == PARTY_GATEWAY && n + 2 + strlen(id->tel) < ASSERTED_MAX) {
         snprintf(out + n, ASSERTED_MAX - n, ", %s", id->tel);
     }
