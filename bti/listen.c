@@ -374,17 +374,29 @@ static void tell_incoming(const struct ring *r, const struct sip_msg *m)
 {
     struct view who = sip_header_value(m, SIP_H_P_ASSERTED_IDENTITY), one = {0};
     struct sip_list list = sip_list_over(who.n > 0 ? who : sip_header_value(m, SIP_H_FROM));
-    struct sip_name_addr a;
-    char from[128];
+    struct sip_name_addr a = {.params = {0}};
+    struct view number, params = {0}, verstat = {0};
+    char from[128], checked[40] = "";
+    size_t semi = 0;
 
-    if (!sip_list_next(&list, &one) || sip_name_addr_parse(one, &a) != E_OK ||
-        view_to_cstr(a.uri.user, from, sizeof from) != E_OK) {
+    if (!sip_list_next(&list, &one) || sip_name_addr_parse(one, &a) != E_OK) {
+        a.uri.user = VIEW("anonymous");
+    }
+    number = a.uri.user;
+    if (view_find(a.uri.user, ';', &semi)) { /* parameters of the number (RFC 3966 section 5.1) */
+        number = view_sub(a.uri.user, 0, semi);
+        params = view_sub(a.uri.user, semi + 1, a.uri.user.n);
+    }
+    if (view_to_cstr(number, from, sizeof from) != E_OK) {
         memcpy(from, "anonymous", sizeof "anonymous");
     }
+    if (sip_param(params, VIEW("verstat"), &verstat)) {
+        IGNORE(view_to_cstr(verstat, checked, sizeof checked), "a longer one is none that we know");
+    }
     say_event(r->l->say, "incoming",
-              FACTS(fact_text("from", from), fact_text("call_id", r->call_id),
-                    fact_flag("secured", r->leg->offer.secure)),
-              "%s calls", from);
+              FACTS(fact_text("from", from), fact_text("verstat", checked),
+                    fact_text("call_id", r->call_id), fact_flag("secured", r->leg->offer.secure)),
+              "%s calls%s%s", from, checked[0] != 0 ? ", " : "", checked);
 }
 
 static enum err set_up(struct ring *r, const struct sip_msg *m)

@@ -1,5 +1,5 @@
 """STIR/SHAKEN with the real daemon: tokens that a second implementation reads and signs, certificates from an https server, the ways
-in which a signer's URL could be turned against us."""
+in which a signer's URL could be turned against us, and Kamailio's module secsipid as signer and verifier."""
 import base64
 import http.server
 import ipaddress
@@ -9,15 +9,17 @@ import re
 import ssl
 import threading
 import time
+import unittest
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
-from hglib import Wire, sip_request
+from hglib import Wire, sip_request, wait_for
 from peered import PeerTest
+from peers import Kamailio, Sipp
 from proxy_tls import DAY, Authority
-from sippline import SDP
+from sippline import SDP, ack, answering, bye, call, expect, pause, scenario
 
 ALICE, PEER = "+12125550101", "+442079460100"
 TN_LIST = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.3.6.1.5.5.7.1.26"), bytes.fromhex("3008a006160431323334"))
@@ -273,3 +275,79 @@ class Stir(PeerTest):
         self.assertEqual(self.web.asked.count("/slow.pem"), 1, "what failed is not asked again at once")
         self.assertEqual(self.counted('headgate_stir_fetches_total{result="unreachable"}'), 1)
         self.assertEqual(self.counted('headgate_stir_fetches_total{result="timeout"}'), 1)
+
+
+class Secsipid(PeerTest):
+    """Kamailio's module secsipid at the other end: it must take our tokens, and we its."""
+    trunks = (("kamailio", "{net}22", "--port", "5060", "--source", "{net}22", "--transport", "udp", "--trusts-identity", "yes",
+               "--sends-identity", "yes", "--ping", "0", "--stir-sign", "yes", "--stir-verify", "reject"),)
+    routes = (("fr", "+33", "--trunk", "kamailio"),)
+    kamailio = web = None
+    number = "+33155550100"
+
+    @classmethod
+    def gc_settings_of(cls, stack):
+        anchors, web = StirAuthority(stack, "anchors"), Authority(stack, "web")
+        cls.ours, cls.theirs = Signer(anchors), Signer(anchors)
+        cls.web = Repository(stack.net + "60", web_files(web, stack, stack.net + "60"), cls.theirs.cert)
+        cls.files = [stack.write(name, text) for name, text in (("stir.key", cls.ours.private()), ("ours.pem", cls.ours.cert),
+                                                                ("theirs.key", cls.theirs.private()))]
+        for path in cls.files:
+            os.chmod(path, 0o600)
+        return {"stir.key": cls.files[0], "stir.certificate_url": f"https://{stack.net}60:{PORT}/ours.pem", "stir.anchors": anchors.file,
+                "stir.tls_ca": web.file, "stir.fetch_ports": f'["{PORT}"]', "stir.wait": "5s", "stir.fetch_allow": f'["{stack.net}60"]'}
+
+    @classmethod
+    def set_out(cls, stack):
+        net, cls.behind = stack.net, stack.net + "30"
+        cls.alice = stack.enrolled("alice", net + "11", ALICE)
+        cls.kamailio = Kamailio(stack, "kamailio", [f"udp:{net}22:5060"], f"""
+loadmodule "secsipid.so"
+route[OUT] {{
+    if ($si == "{cls.behind}") {{
+        secsipid_add_identity("$(fU{{s.substr,1,0}})", "$(rU{{s.substr,1,0}})", "B", "", "https://{net}60:{PORT}/signer.pem",
+                              "{cls.files[2]}");
+        $du = "sip:{stack.gc_ip}:5060";
+        t_relay();
+        exit;
+    }}
+    if (!secsipid_check_identity("{cls.files[1]}")) {{ sl_send_reply("438", "Invalid Identity Header"); exit; }}
+    $du = "sip:{cls.behind}:5060";
+    t_relay();
+}}
+""")
+
+    @classmethod
+    def take_in(cls):
+        for one in (cls.kamailio, cls.web):
+            if one is not None:
+                one.stop()
+
+    @classmethod
+    def judge_wire(cls):
+        super().judge_wire()
+        unittest.TestCase().assertEqual(cls.capture.tshark(f"sip.Identity && ip.dst == {cls.alice.ip}"), [], "no token goes to a line")
+
+    def sipp(self, name, *words, **kw):
+        run = Sipp(self.stack, name, self.behind, *words, **kw)
+        self.addCleanup(run.stop)
+        return run
+
+    def test_it_takes_our_token(self):
+        far = self.sipp("far", answering())
+        one = self.stopping(self.alice.call(self.number, "--transport", "udp", "--duration", "1"))
+        self.assertEqual(one.exit(), 0, one.events[-4:])
+        far.done()
+        self.assertRegex(far.messages(), r"(?m)^Identity: ey")
+
+    def test_we_take_its_token(self):
+        line = self.stopping(self.alice.listen("--transport", "udp"))
+        line.wait("registered")
+        near = self.sipp("near", scenario(call(body=SDP, extra=f"P-Asserted-Identity: <sip:{self.number}@peer.test>"), expect(100, optional=True),
+                                          expect(180, optional=True), expect(200, rrs=True), ack(), pause(500), bye(), expect(200)),
+                         remote=(self.stack.net + "22", 5060), service=ALICE, keys={"domain": self.stack.domain, "from": self.number})
+        near.done()
+        told = line.seen("incoming")[0]
+        self.assertEqual((told["from"], told["verstat"]), (self.number, "TN-Validation-Passed"))
+        self.assertEqual(self.gc('headgate_stir_verified_total{outcome="passed"}'), 1)
+        wait_for("the record of the call", lambda: self.stack.sql("SELECT attest FROM cdr.call WHERE route = 'local'").strip() == "B")
