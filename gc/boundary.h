@@ -3,16 +3,16 @@
  * whether it stays, goes, or makes the message refused. The rules are rows of one table
  * (gc/boundary_rules.c; docs/identity.md prints it, tools/check_identity holds the two together).
  *
- * Sides: a party inside is a trunk whose identities are believed (in) or to which ours go (out), and
- * a provisioning server; BTIs, phones, strangers and other trunks are outside.
+ * Sides: a party inside is a trunk whose identities are believed (in) or to which ours go (out),
+ * and a provisioning server; BTIs, phones, strangers and other trunks are outside.
  *
  * What is looked at: headers, headers in URIs (?P-Asserted-Identity=..., escapes read), and the
  * lines of message/sip and message/sipfrag bodies, alone or in a multipart; in requests of every
  * method and in responses.
  *
- * Counted as headgate_boundary_total{rule="..."} is what was refused, and each header that was taken
- * out of a message as it left (once for each place that it left for). Notes for the ladder stand in
- * the worker's .crossed. The peer is never told which rule it was.
+ * Counted as headgate_boundary_total{rule="..."} is what was refused, and each header that was
+ * taken out of a message as it left (once for each place that it left for). Notes for the ladder
+ * stand in the worker's .crossed. The peer is never told which rule it was.
  *
  * Threads: the worker's. */
 #ifndef GC_BOUNDARY_H
