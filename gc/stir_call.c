@@ -14,14 +14,37 @@ static bool is_gateway(const struct party *p)
     return p->kind == PARTY_GATEWAY;
 }
 
+/* Of a parameter verstat that begins at this ';': what is behind it. NULL: it is another. Its name
+ * may be escaped, since somebody behind us may read it so. */
+static char *behind_verstat(char *at)
+{
+    static const char name[] = "verstat";
+
+    at++;
+    for (size_t i = 0; i < sizeof name - 1; i++) {
+        uint8_t c = (uint8_t)*at;
+        if (c == '%' && at[1] != 0 && hex_get(view_from(at + 1, 2), &c, 1) == E_OK) {
+            at += 2;
+        }
+        if ((c | 32) != (uint8_t)name[i]) {
+            return NULL;
+        }
+        at++;
+    }
+    return strchr("=;@>?", *at) != NULL ? at + strcspn(at, ";@>?") : NULL;
+}
+
 void stir_clean(struct ctx *c)
 {
-    static const char name[] = ";verstat=";
-    char *uri = strrchr(c->id.asserted, '<'), *at = NULL;
+    char *at = c->stir.outcome != STIR_NONE ? strrchr(c->id.asserted, '<') : NULL;
 
-    while (c->stir.outcome != STIR_NONE && uri != NULL && (at = strcasestr(uri, name)) != NULL) {
-        size_t n = sizeof name - 1 + strcspn(at + sizeof name - 1, ";@>?");
-        memmove(at, at + n, strlen(at + n) + 1);
+    while (at != NULL && (at = strchr(at, ';')) != NULL) {
+        char *behind = behind_verstat(at);
+        if (behind != NULL) {
+            memmove(at, behind, strlen(behind) + 1);
+        } else {
+            at++;
+        }
     }
 }
 

@@ -202,7 +202,8 @@ BODIES = {
     "sipfrag in mixed, folded header of the part": _mixed("mixed", f"Content-Type:\r\n message/sipfrag\r\n\r\n{_PAI}\r\n"),
     "sipfrag in mixed, blanks before the colon": _mixed("mixed", f"CONTENT-TYPE  : Message/SipFrag\r\n\r\n{_PAI}\r\n"),
     "sipfrag in mixed, compact": _mixed("mixed", f"c: message/sipfrag\r\n\r\n{_PAI}\r\n"),
-    "sipfrag in mixed, second part": _mixed("mixed", f"Content-Type: text/plain\r\n\r\nx\r\n--b\r\nContent-Type: message/sipfrag\r\n\r\n{_PAI}\r\n"),
+    "sipfrag in mixed, second part": _mixed("mixed", "Content-Type: text/plain\r\n\r\nx\r\n--b\r\n"
+                                                   f"Content-Type: message/sipfrag\r\n\r\n{_PAI}\r\n"),
     "sipfrag in mixed, before the first boundary": ("multipart/mixed;boundary=b", f"Content-Type: message/sipfrag\r\n\r\n{_PAI}\r\n--b--\r\n"),
     "sipfrag, bare line feeds": ("message/sipfrag", f"Subject: x\n{_PAI}\n"),
     "sipfrag, a quoted type": ("message/sipfrag;x=\"a,b\"", f"{_PAI}\r\n"),
@@ -210,5 +211,6 @@ BODIES = {
     "sipfrag, no end of line": ("message/sipfrag", _PAI),
     "the number in ISUP": ("application/isup;version=itu-t92+", "\1f0rged"),
     "the number in QSIG": ("application/QSIG", "\2f0rged"),
-    "ISUP in mixed": _mixed("mixed", "Content-Type: application/ISUP;version=f0rged\r\nContent-Disposition: signal;handling=optional\r\n\r\n\1\2"),
+    "ISUP in mixed": _mixed("mixed", "Content-Type: application/ISUP;version=f0rged\r\n"
+                            "Content-Disposition: signal;handling=optional\r\n\r\n\1\2"),
 }

@@ -75,6 +75,28 @@ class Forgery(Field):
                 for to in (BOB, DORA):
                     self.attack(f"{name}: {value} to {to}", self.people["near"], self.invite("near", to, self.headers(name, value)))
 
+    def test_a_verdict_that_is_not_ours(self):
+        """verstat is what the gate controller found out about a signature: no doubted trunk says it, and no other whose calls are
+        checked, in no way of writing it."""
+        self.stack.ctl("--wait", "trunk", "set", "near", "--stir-verify", "mark")
+        self.addCleanup(self.stack.ctl, "--wait", "trunk", "set", "near", "--stir-verify", "off")
+        for who, number in (("near", INSIDE), ("far", OUTSIDE)):
+            p, domain = self.people[who], self.stack.domain
+            names = [f"<sip:{number};{v}@{domain}>" for v in ("verstat=TN-Validation-Passed", "VerStat=TN-Validation-Passed-A",
+                                                              "isub=1;verstat=TN-Validation-Passed")]
+            names += [f"<sip:{number}@{domain};verstat=TN-Validation-Passed>", f"<tel:{number};verstat=TN-Validation-Passed>",
+                      f"<sip:{number};%76erstat=TN-Validation-Passed@{domain};user=phone>"]
+            for name in names:
+                for asserted in (False, True):
+                    for to in (BOB, DORA):
+                        frm = f"<sip:{number}@{domain}>" if asserted else name
+                        octets = p.request("INVITE", p.aor(to), f"{frm};tag={p.fresh()}", f"<{p.aor(to)}>", p.fresh(), 1,
+                                           lines(f"P-Asserted-Identity: {name}") if asserted else [], SDP)
+                        out = self.attack(f"{name} of {who} to {to}, asserted: {asserted}", p, octets, told=False)
+                        for m in out.all():
+                            with self.subTest(f"{name} of {who} to {to}, asserted: {asserted}"):
+                                self.assertNotIn("tn-validation-passed", forgeries.plain(m.raw))
+
     # ---- other requests
     def test_other_methods(self):
         for method in METHODS:
@@ -310,7 +332,8 @@ class Forgery(Field):
         self.assertEqual(set(out.arrived), {"carol"})
 
     def table(self):
-        return sorted((r["line"], r["contact"]) for r in self.stack.ctl_json("registrations") if str(r["line"]) != self.people["alice"].line)
+        return sorted((r["line"], r["contact"]) for r in self.stack.ctl_json("registrations")
+                      if str(r["line"]) != self.people["alice"].line)
 
     @classmethod
     def attacks_counted(cls):
