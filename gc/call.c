@@ -183,6 +183,8 @@ static void call_free(struct call *c)
     divert_forget(c);
     mem_free(c->shown);
     mem_free(c->to_shown);
+    mem_free(c->called_back);
+    own_forget(c);
     mem_free(c);
 }
 
@@ -272,6 +274,9 @@ static void fill_cdr(const struct call *c, struct cdr *out)
     copy_text(out->call_id, sizeof out->call_id, view_of(c->call_id));
     copy_text(out->route, sizeof out->route, view_of(c->route));
     copy_text(out->node, sizeof out->node, view_of(c->w->set->node_name));
+    if (c->called_back != NULL) {
+        copy_text(out->routed, sizeof out->routed, view_of(c->called_back));
+    }
     divert_record(c, out);
     out->attest[0] = c->attest;
 }
@@ -300,6 +305,7 @@ void call_end(struct call *c, unsigned status, const char *end_by)
     c->is_live = false;
     hlist_drop(&c->by_call_id);
     loop_timer_stop(w->loop, &c->age);
+    own_forget(c);
     count_live(c, -1);
     if (c->is_usage) {
         if (c->has_line) {
@@ -445,6 +451,14 @@ struct dialog *call_dialog_by_request(struct call *c, const struct inbound *in)
     d->naming = c->naming;
     return dialog_add(c, d,
                       side_begin(&d->callee, in->m->from_tag, view_of(c->to_uri), in->m, c->id));
+}
+
+struct dialog *call_dialog_own(struct call *c, struct view tag, const struct sip_msg *m)
+{
+    struct dialog *d = dialog_new(c);
+
+    return d != NULL ? dialog_add(c, d, side_begin(&d->callee, tag, view_of(c->to_uri), m, c->id))
+                     : NULL;
 }
 
 struct dialog *call_dialog(struct call *c, const struct sip_msg *response, const struct leg *leg)

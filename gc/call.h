@@ -69,9 +69,11 @@ struct call {
     uint64_t number;                   /* of the worker's calls: part of the CDR's id */
     uint64_t start_us, answer_us;      /* wall; 0: did not happen */
     uint64_t caller_line, routed_line; /* 0: none */
-    char *shown;        /* the caller's name-addr for those who are shown it; NULL: nobody yet */
-    char *to_shown;     /* the callee's, where it is not what was dialled; NULL: it is */
-    const char *end_by; /* literal; who asked for the end, NULL: nobody yet */
+    char *shown; /* the caller's name-addr for those who are shown it; NULL: nobody yet */
+    struct own_answer *own; /* the gate itself answered (features.h); NULL: it did not */
+    char *called_back;      /* *69: whom; NULL: nobody */
+    char *to_shown;         /* the callee's, where it is not what was dialled; NULL: it is */
+    const char *end_by;     /* literal; who asked for the end, NULL: nobody yet */
     struct loop_timer age;
     char route[CDR_TEXT_MAX];
     /* These stand in `texts`, which has just their size. */
@@ -130,6 +132,8 @@ void call_drop_answer(struct call *c, const struct leg *leg, const struct sip_ms
 void dialog_refreshed(struct call *c, struct dialog *d, unsigned interval_s);
 void call_arm(struct call *c); /* after a deadline changed */
 struct dialog *call_dialog_of_tag(const struct call *c, struct view tag);
+/* The dialog of a 200 of our own to the request m. NULL: no memory. */
+struct dialog *call_dialog_own(struct call *c, struct view tag, const struct sip_msg *m);
 /* A dialog that the far end begins by a NOTIFY. */
 struct dialog *call_dialog_by_request(struct call *c, const struct inbound *in);
 

@@ -183,7 +183,11 @@ void call_terminate(struct call *c, const char *end_by, const char *reason)
         const struct dialog *d = HLIST_OF(p, struct dialog, in_call);
         if (d->is_confirmed) {
             request_of_ours(c, &(struct own_request){"BYE", &d->callee, &c->caller,
-                                                     cseq_after(d->callee.cseq), text, d->naming});
+                                                     cseq_after(d->callee.cseq),
+                                                     text[0] != 0 ? text : NULL, d->naming});
+            if (c->own != NULL) {
+                continue; /* there is only one side */
+            }
             request_of_ours(c, &(struct own_request){"BYE", &c->caller, &d->callee,
                                                      cseq_after(c->caller.cseq), text, d->naming});
         }

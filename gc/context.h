@@ -69,6 +69,8 @@ MUST_CHECK enum err ctx_new(struct worker *w, const struct inbound *in, enum ctx
                             struct call *call, struct ctx **out);
 /* Sends to the first target(s). `in` still holds its request. */
 void ctx_run(struct ctx *c, const struct sip_msg *m);
+/* 200 to an INVITE that the gate answers itself: n octets in w->out, sealed. */
+void ctx_answer(struct ctx *c, size_t n);
 /* Ends it by a response of ours. */
 void ctx_refuse(struct ctx *c, unsigned status, const char *reason, struct view extra);
 /* 100 Trying, at once. */

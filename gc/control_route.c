@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "gc/control_int.h"
+#include "gc/features.h"
 #include "gc/store.h"
 #include "routing/plan_time.h"
 #include "routing/route.h"
@@ -21,6 +22,7 @@ struct test {
     char keys[KEYS_MAX];
     const struct line *caller; /* NULL: not known */
     struct view from;
+    const struct feature *code; /* NULL: none */
 };
 
 /* A number with or without visual separators, a tel: or sip: URI, a service URN. */
@@ -117,20 +119,54 @@ static bool is_refused(const struct test *t)
     return !always && ((t->caller && t->caller->barred) || (t->q.from && t->q.from->disabled));
 }
 
+/* A code of ours: what follows it is what is decided on, or the gate answers it itself. */
+static void read_code(struct test *t, const struct control_cfg *cfg)
+{
+    struct view rest;
+    char keys[KEYS_MAX];
+
+    t->code = t->q.from_trunk ? NULL : feature_of(t->q.snap, view_of(t->keys), &rest);
+    if (t->code == NULL || feature_is_answered(t->code)) {
+        return;
+    }
+    if (dialplan_keys(cfg->dialplan, rest, VIEW(""), view_of(cfg->domain), keys, sizeof keys) !=
+        E_OK) {
+        keys[0] = 0;
+    }
+    memcpy(t->keys, keys, sizeof keys);
+}
+
+static void say_code(const struct test *t, json_t *steps)
+{
+    char text[160];
+
+    if (t->code == NULL) {
+        return;
+    }
+    (void)snprintf(text, sizeof text, "%s is a feature code: it %s%s", t->code->code,
+                   t->code->words,
+                   feature_is_answered(t->code) ? "; the gate controller answers it itself" : "");
+    control_add(steps, control_text(view_of(text)));
+}
+
 static void tell(const struct test *t, json_t *answer)
 {
     const struct route_decision *d = &t->d;
     json_t *steps = json_array();
+    bool is_own = feature_is_answered(t->code);
 
     say_caller(t, steps);
-    for (unsigned i = 0; i < d->n_steps; i++) {
+    say_code(t, steps);
+    for (unsigned i = 0; i < d->n_steps && !is_own; i++) {
         control_add(steps, control_text(view_of(d->steps[i])));
     }
     if (d->steps_cut) {
         control_add(steps, json_string("more steps are left out"));
     }
     control_put(answer, "outcome",
-                json_string(is_refused(t) ? "refused" : route_outcome_name(d->outcome)));
+                json_string(is_refused(t) ? "refused"
+                            : is_own      ? "feature"
+                                          : route_outcome_name(d->outcome)));
     control_put(answer, "number", control_text(view_of(d->dialled.e164)));
     control_put(answer, "rule", d->rule ? control_text(d->rule->name) : json_null());
     control_put(answer, "line",
@@ -161,6 +197,7 @@ void control_op_route(struct control_ask *a, json_t *answer)
         a->error = read_caller(t, a->cfg, a->request);
     }
     if (!a->error) {
+        read_code(t, a->cfg);
         t->q.keys = view_of(t->keys);
         route_decide(&t->q, &t->d);
         tell(t, answer);

@@ -4,6 +4,7 @@
 
 #include "gc/boundary.h"
 #include "gc/context.h"
+#include "gc/features.h"
 
 /* Where the far end is: its own connection, its own route set, its own contact. What the sender
  * wrote into Request-URI and Route does not decide. */
@@ -210,6 +211,10 @@ void dialog_request_in(struct worker *w, const struct inbound *in)
     call_trace_in(f.call, in, f.from_caller ? "from caller" : "from callee");
     follow_sender(f.sender, in);
     side_learn(f.sender, in->m);
+    if (f.call->own != NULL) {
+        own_request_in(w, in, f.call);
+        return;
+    }
     usage_learn(f.call, f.dialog, in->m);
     run(w, in, &f);
 }
@@ -279,5 +284,9 @@ void ack_in(struct worker *w, const struct inbound *in)
         }
     }
     follow_sender(f.sender, in);
+    if (f.call->own != NULL) {
+        own_acked(f.call);
+        return;
+    }
     pass_ack(w, in, &f);
 }

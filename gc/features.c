@@ -4,9 +4,23 @@
 enum { OTHERS_MAX = 16 };
 
 static const struct feature features[] = {
-    {"*67", FEATURE_HIDES, "the call that follows hides its number"},
-    {"*82", FEATURE_SHOWS, "the call that follows shows its number"},
+    {"*67", FEATURE_HIDES, 0, "", "the call that follows hides its number"},
+    {"*82", FEATURE_SHOWS, 0, "", "the call that follows shows its number"},
+    {"*57", FEATURE_TRACES, 0, "", "records who called the line last, for a trace"},
+    {"*69", FEATURE_RETURNS, 0, "", "calls back whoever called the line last"},
+    {"*72", FEATURE_SETS_NUMBER, LINE_SET_FORWARD_ALWAYS, "", "forwards all calls to the number"},
+    {"*73", FEATURE_SETS, LINE_SET_FORWARD_ALWAYS, "", "ends the forwarding of all calls"},
+    {"*77", FEATURE_SETS, LINE_SET_REJECTS_ANONYMOUS, "yes", "refuses anonymous calls"},
+    {"*87", FEATURE_SETS, LINE_SET_REJECTS_ANONYMOUS, "", "takes anonymous calls again"},
+    {"*90", FEATURE_SETS_NUMBER, LINE_SET_FORWARD_BUSY, "", "forwards calls when busy"},
+    {"*91", FEATURE_SETS, LINE_SET_FORWARD_BUSY, "", "ends the forwarding when busy"},
+    {"*92", FEATURE_SETS_NUMBER, LINE_SET_FORWARD_NO_ANSWER, "",
+     "forwards calls that nobody answers"},
+    {"*93", FEATURE_SETS, LINE_SET_FORWARD_NO_ANSWER, "", "ends the forwarding without answer"},
 };
+
+const struct feature feature_call_trace = {"call-trace", FEATURE_TRACES_DIALOG, 0, "",
+                                           "records who called in that dialog, for a trace"};
 
 static bool is_code(struct view prefix)
 {
@@ -44,4 +58,9 @@ const struct feature *feature_of(const struct snapshot *snap, struct view keys, 
         }
     }
     return NULL;
+}
+
+bool feature_is_answered(const struct feature *f)
+{
+    return f != NULL && f->does != FEATURE_HIDES && f->does != FEATURE_SHOWS;
 }

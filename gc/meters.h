@@ -65,6 +65,7 @@
     X(CALLS_SUBSCRIBER, COUNTER, "headgate_calls_total", "class=\"subscriber\"", CALLS_HELP)       \
     X(CALLS_PROVISIONING, COUNTER, "headgate_calls_total", "class=\"provisioning\"", CALLS_HELP)   \
     X(CALLS_EMERGENCY, COUNTER, "headgate_calls_total", "class=\"emergency\"", CALLS_HELP)         \
+    X(FEATURES, COUNTER, "headgate_features_total", NULL, "Feature codes that the gate answers")   \
     X(REFUSED_LIMIT, COUNTER, "headgate_calls_refused_total", "reason=\"limit\"", REFUSE_HELP)     \
     X(REFUSED_DRAINING, COUNTER, "headgate_calls_refused_total", "reason=\"draining\"",            \
       REFUSE_HELP)                                                                                 \

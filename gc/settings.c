@@ -142,6 +142,8 @@ const struct conf_field gc_fields[] = {
     {"limits.parked", CONF_UINT, AT(max_parked), "1000", 1, 1000000,
      "requests that wait for the database or a certificate, of each worker; taken over by "
      "SIGHUP"},
+    {"limits.last_calls", CONF_UINT, AT(max_last_calls), "20000", 16, 10000000,
+     "lines whose last incoming calls this node remembers for *57 and *69; the database has all"},
     {"limits.drain", CONF_MS, AT(drain_ms), "30s", 0, 3600000,
      "time for calls to end after SIGTERM; taken over by SIGHUP"},
     {"trace.bytes", CONF_UINT, AT(trace_bytes), "16777216", 65536, 4294967296,

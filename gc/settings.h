@@ -56,6 +56,7 @@ struct gc_settings {
     uint64_t challenge_per_source; /* 401/407/400 answers a second to one source; past it silence */
     uint64_t calls_per_line;       /* live at a time */
     uint64_t max_usages, usages_per_line; /* dialogs of SUBSCRIBE and REFER: worker, line */
+    uint64_t max_last_calls;              /* lines whose last calls are remembered: node */
     uint64_t max_parked;                  /* requests that wait for another thread: worker */
     uint64_t ring_s; /* how long phones of one preference ring before those of the next */
     uint64_t session_expires_s, session_min_s; /* RFC 4028; 0: no session timers of ours */

@@ -4,6 +4,8 @@
 
 #include "base/mem.h"
 #include "gc/boundary.h"
+#include "gc/last_calls.h"
+#include "gc/setup.h"
 #include "gc/stir.h"
 
 static struct view retry_after(void)
@@ -211,6 +213,14 @@ static bool is_allowed(struct worker *w, struct setup *s)
 
 /* ---- the whole ---------------------------------------------------------------------------------
  */
+static bool is_call_trace(const struct worker *w, const struct sip_msg *m)
+{
+    struct sip_uri u;
+
+    return sip_uri_parse(m->uri, &u) == E_OK && view_eq_nocase(u.user, VIEW("call-trace")) &&
+           worker_is_us(w, &u);
+}
+
 /* A code of ours in front: what follows it is what is dialled. */
 static void read_code(struct worker *w, struct setup *s)
 {
@@ -218,8 +228,9 @@ static void read_code(struct worker *w, struct setup *s)
     char keys[sizeof s->keys];
     struct view rest;
 
-    s->feature = feature_of(s->snap, view_of(s->keys), &rest);
-    if (s->feature == NULL) {
+    s->feature = is_call_trace(w, s->in->m) ? &feature_call_trace
+                                            : feature_of(s->snap, view_of(s->keys), &rest);
+    if (s->feature == NULL || feature_is_answered(s->feature)) {
         return;
     }
     s->wish = s->feature->does == FEATURE_HIDES ? WISH_PRIVATE : WISH_SHOWN;
@@ -321,6 +332,19 @@ static void name_called(struct worker *w, const struct setup *s, struct ctx *c, 
     }
 }
 
+/* For *57 and *69 of the called line. */
+static void note_last_call(struct worker *w, const struct setup *s, uint64_t line_id,
+                           const struct call *call)
+{
+    struct last_call last = {.started_us = call->start_us,
+                             .is_private = s->id.is_private || !s->id.is_known};
+
+    snprintf(last.caller, sizeof last.caller, "%s", s->caller);
+    snprintf(last.called, sizeof last.called, "%s", s->called);
+    snprintf(last.call_id, sizeof last.call_id, "%.127s", call->call_id);
+    last_calls_note(w->ws->last_calls, line_id, &last, s->in->m->from_tag);
+}
+
 static void send_it(struct worker *w, const struct setup *s, const struct route_decision *d,
                     struct ctx *c)
 {
@@ -334,6 +358,9 @@ static void send_it(struct worker *w, const struct setup *s, const struct route_
         identity_is_unwanted(&s->id, snapshot_line(s->snap, d->line_id))) {
         refuse_anonymous(w, s, d, c);
         return;
+    }
+    if (d->outcome == ROUTED_LINE) {
+        note_last_call(w, s, d->line_id, c->call);
     }
     way_find(w, s, d, c, &y);
     name_called(w, s, c, y.n);
@@ -408,6 +435,16 @@ static struct ctx *begin(struct worker *w, const struct setup *s)
     return c;
 }
 
+/* What the code means is ours to answer: so are extensions that its caller requires. */
+static void run_feature(struct worker *w, const struct setup *s)
+{
+    struct ctx *c = check_extensions(w, s->in, SIP_H_REQUIRE) ? begin(w, s) : NULL;
+
+    if (c != NULL) {
+        feature_run(w, s, c);
+    }
+}
+
 void setup_in(struct worker *w, const struct inbound *in)
 {
     struct setup s;
@@ -416,6 +453,10 @@ void setup_in(struct worker *w, const struct inbound *in)
 
     understand(w, in, &s);
     if (!is_allowed(w, &s)) {
+        return;
+    }
+    if (feature_is_answered(s.feature)) {
+        run_feature(w, &s);
         return;
     }
     way_decide(w, &s, &decision);
@@ -440,7 +481,7 @@ static enum proof_class class_of(const struct party *p)
     return PROOF_UNKNOWN;
 }
 
-void setup_resume(struct ctx *c)
+static void resume(struct ctx *c, const char *number)
 {
     struct worker *w = c->w;
     struct sip_msg m;
@@ -464,8 +505,24 @@ void setup_resume(struct ctx *c)
         ctx_refuse(c, 403, NULL, VIEW(""));
         return;
     }
+    if (number != NULL) {
+        snprintf(s.keys, sizeof s.keys, "%s", number);
+        s.dialled = dialplan_classify(&w->plan->dialplan, view_of(number));
+        mem_free(c->call->called_back);
+        c->call->called_back = mem_strdup(number); /* without memory the record says "*69" */
+    }
     way_decide(w, &s, &decision);
     if (stir_enter(c, &s)) {
         send_it(w, &s, &decision, c);
     }
+}
+
+void setup_resume(struct ctx *c)
+{
+    resume(c, NULL);
+}
+
+void setup_resume_to(struct ctx *c, const char *number)
+{
+    resume(c, number);
 }

@@ -36,6 +36,8 @@ struct way {
 /* An INVITE that was parked (gc/park.h) goes on: it is understood anew from the request that its
  * context kept, by the snapshot of now. Nothing happens when it is over or was cancelled. */
 void setup_resume(struct ctx *c);
+/* The same, towards a number instead of what was dialled (*69). */
+void setup_resume_to(struct ctx *c, const char *number);
 
 /* The dial rules' and routes' word on it; sets s->dialled. Pure but for the draw among routes. */
 void way_decide(struct worker *w, struct setup *s, struct route_decision *out);

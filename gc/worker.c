@@ -8,6 +8,7 @@
 #include "authz/sealed.h"
 #include "base/mem.h"
 #include "gc/context.h"
+#include "gc/last_calls.h"
 #include "gc/trunks.h"
 
 enum {
@@ -519,6 +520,7 @@ static enum err make_shared(struct workers *ws)
              (unsigned long long)clock_wall_us(ws->cfg.clock) / 1000);
     TRY(limits_new(&limits, &ws->limits));
     TRY(trunks_new(&ws->trunks));
+    TRY(last_calls_new(set->max_last_calls, &ws->last_calls));
     TRY(sip_peers_new((unsigned)(peers < PEERS_MAX ? peers : PEERS_MAX), &ws->peers));
     TRY(make_keys(ws));
     TRY(live_new(set, ws->cfg.plan, &ws->live));
@@ -610,6 +612,7 @@ void workers_free(struct workers *w)
         metrics_more(w->cfg.metrics, NULL, NULL);
     }
     trunks_free(w->trunks);
+    last_calls_free(w->last_calls);
     sip_peers_free(w->peers);
     wipe(w->key, sizeof w->key);
     mem_free(w);

@@ -148,6 +148,7 @@ struct worker_seams {
     bool (*cdr)(void *arg, const struct cdr *c);
     void (*mirror)(void *arg, const struct binding *b, bool removed);
     sip_locate_query_fn *dns;
+    enum err (*line_ask)(void *arg, const struct line_ask *ask);
     void *arg;
 };
 
@@ -218,6 +219,7 @@ struct workers {
     struct store *store;
     struct limits *limits;
     struct trunks *trunks;
+    struct last_calls *last_calls;
     struct sip_peers *peers; /* what certificates proved, by sip_flow.peer */
     struct nonces *nonces;
     struct secret *sealed; /* key of authz/sealed.h, in locked memory */
