@@ -36,10 +36,11 @@ class Registrar(PeerTest):
         net, cls.behind = stack.net, stack.net + "33"
         cls.alice = stack.enrolled("alice", net + "11", ALICE)
         stack.ctl("trunk", "add", "office", net + "30", "--port", "5060", "--transport", "udp", "--source", net + "30/32", "--ping", "0",
-                  "--user", "gate", "--password-file", stack.write("office.password", PASSWORD + "\n"))
+                  "--trusts-identity", "yes", "--user", "gate", "--password-file", stack.write("office.password", PASSWORD + "\n"))
         stack.ctl("--wait", "route", "add", "office", "+1503555", "--trunk", "office")
         cls.daemons = [registrar(stack, "office", net + "30", "office.test", PASSWORD, True,
-                                 f'if ($si != "{stack.gc_ip}") {{ $rd = "{stack.domain}"; $du = "sip:{stack.gc_ip}:5060"; t_relay(); exit; }}'),
+                                 f'if ($si != "{stack.gc_ip}") {{ append_hf("P-Asserted-Identity: <$fu>\\r\\n"); $rd = "{stack.domain}"; '
+                                 f'$du = "sip:{stack.gc_ip}:5060"; t_relay(); exit; }}'),
                        Kamailio(stack, "mover", [f"udp:{net}31:5060"], f"""
 route[OUT] {{
     append_to_reply("Contact: <sip:$rU@{net}32:5060;transport=tcp>, <sip:$rU@{net}99:5060>\\r\\n");
@@ -79,6 +80,7 @@ route[OUT] {{
         self.assertEqual(one.seen("ended")[0]["by"], "peer")
 
     def test_from_its_user(self):
+        """The registrar knows who calls, and is believed."""
         ear = self.stopping(self.alice.listen("--transport", "udp", "--audio", "tone"))
         self.phone.fresh()
         self.phone.dial(f"sip:{ALICE}@office.test")
