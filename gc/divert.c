@@ -201,6 +201,12 @@ static void find_targets(struct ctx *c, struct divert *v, const struct sip_msg *
             y->n = 0;
             return;
         }
+        if (v->all.n > 0 && identity_is_unwanted(&c->id, line)) { /* *77; at first setup.c asks */
+            y->n = 0;
+            y->status = 433;
+            y->reason = "Anonymity Disallowed";
+            return;
+        }
         if (forward_of(line, DIVERT_ALWAYS).n > 0) {
             y->n = 0; /* it does not ring, wherever the call ends */
             if (!step(c, v, line, DIVERT_ALWAYS, d)) {

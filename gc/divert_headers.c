@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "gc/boundary.h"
 #include "gc/divert.h"
 
 enum { INDEX_MAX = 64 };
@@ -17,11 +18,6 @@ static const struct words {
 
 /* ---- what came in ------------------------------------------------------------------------------
  */
-static bool is_believed(const struct party *from)
-{
-    return from->kind == PARTY_GATEWAY && !from->is_doubted;
-}
-
 static bool is_number(struct worker *w, const struct sip_name_addr *a, const char *number)
 {
     struct dialled d = dialled_of(w, a->uri_text);
@@ -80,7 +76,7 @@ void divert_read(struct worker *w, const struct sip_msg *m, const struct party *
     struct view ignored;
     unsigned diverted = 0, mapped = 0;
 
-    if (!is_believed(from)) {
+    if (!boundary_is_believed(from)) {
         return;
     }
     for (k = walk_over(m, SIP_H_DIVERSION); walk_next(&k, &a);) {
@@ -114,22 +110,6 @@ struct writer {
     struct sip_text t;
 };
 
-/* RFC 3323: what the caller asked of whoever is at the edge. */
-static bool asks_for(const struct sip_msg *m, struct view value)
-{
-    struct view v = sip_header_value(m, SIP_H_PRIVACY);
-
-    while (v.n > 0) {
-        size_t at = v.n;
-        (void)view_find(v, ';', &at);
-        if (view_eq_nocase(view_trim(view_sub(v, 0, at)), value)) {
-            return true;
-        }
-        v = view_sub(v, at + 1, v.n);
-    }
-    return false;
-}
-
 static const char *number_at(const struct diversions *all, unsigned i)
 {
     return i < all->n ? all->d[i].by : all->d[all->n - 1].to;
@@ -160,8 +140,9 @@ static void add_uri(struct writer *x, unsigned i)
     sip_text_add(&x->t, ">");
 }
 
-/* Index of the entry for the number that was called here, and whether a peer wrote it already. When
- * the peer's last entry is for another number, one is missing: ".0" (RFC 7044 section 10.3). */
+/* Index of the entry for the number that was called here, and whether a peer wrote it already (of
+ * which nothing leaves the trust domain). When the peer's last entry is for another number, one is
+ * missing: ".0" (RFC 7044 section 10.3). */
 static bool first_index(const struct writer *x, char out[INDEX_MAX])
 {
     struct sip_name_addr a;
@@ -169,7 +150,7 @@ static bool first_index(const struct writer *x, char out[INDEX_MAX])
     struct view index = VIEW("");
     bool is_ours = false;
 
-    while (is_believed(x->from) && walk_next(&k, &a)) {
+    while (x->is_inside && boundary_is_believed(x->from) && walk_next(&k, &a)) {
         if (!sip_param(a.params, VIEW("index"), &index) || !is_index(index)) {
             index = VIEW("");
         }
@@ -226,7 +207,7 @@ static unsigned redirect_before(const struct writer *x, struct view *called)
     uint64_t n = 0;
     size_t at = 0;
 
-    for (unsigned i = 0; is_believed(x->from) && i < x->m->n_headers; i++) {
+    for (unsigned i = 0; boundary_is_believed(x->from) && i < x->m->n_headers; i++) {
         const struct sip_hdr *h = &x->m->h[i];
         if (view_eq_nocase(h->name, VIEW("P-DCS-Redirect")) && h->value.n > 2 &&
             h->value.p[0] == '"' && view_find(view_sub(h->value, 1, h->value.n), '"', &at)) {
@@ -281,8 +262,8 @@ unsigned divert_headers(struct worker *w, const struct diversions *all, const st
     if (all->n == 0 || to->kind != PARTY_GATEWAY) {
         return 0; /* lines are told nothing of numbers that were called on the way */
     }
-    x.is_inside = !to->is_outside;
-    x.hides_all = asks_for(m, VIEW("history")) || asks_for(m, VIEW("header"));
+    x.is_inside = boundary_is_inside(to);
+    x.hides_all = boundary_wants(m, VIEW("history")) || boundary_wants(m, VIEW("header"));
     n += put(&x, history_info, text[n]);
     n += put(&x, diversion, text[n]);
     if (x.is_inside) {

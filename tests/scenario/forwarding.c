@@ -551,6 +551,28 @@ static void channels(void **state)
     bench_close(b);
 }
 
+/* Whoever sends it on: a line that takes no anonymous calls takes none (*77). */
+static void to_a_line_without_anonymous_calls(void **state)
+{
+    struct bench *b = world();
+    struct dialled_call k;
+    struct got got;
+    (void)state;
+    forward(B, FORWARD_ALWAYS, DAVE);
+    lines[D].services |= LINE_REJECTS_ANONYMOUS;
+    publish(b);
+    phone_register(b, &dave);
+    k.r = invite_of(b, &b->alice, "sip:" BOB "@" DOMAIN, k.keep);
+    k.r.extra = "Privacy: id\r\n";
+    phone_send(b, &b->alice, write_request_text(&k.r, k.text, sizeof k.text));
+    expect(b, &b->alice, "SIP/2.0 433", &got);
+    assert_int_equal(reached(b, "127.0.9.14:5066"), 0);
+    forget_sent(b);
+    alice_calls(b, BOB, &k);
+    expect(b, &dave, "INVITE", &got);
+    bench_close(b);
+}
+
 /* Keys for media go from TLS to TLS or not at all, wherever the call is sent on to. */
 static void media_keys_stay(void **state)
 {
@@ -642,6 +664,7 @@ int main(void)
         cmocka_unit_test(without_breadth_one_after_the_other),
         cmocka_unit_test(a_call_back_is_not_forwarded),
         cmocka_unit_test(channels),
+        cmocka_unit_test(to_a_line_without_anonymous_calls),
         cmocka_unit_test(media_keys_stay),
         cmocka_unit_test(every_allocation),
     };

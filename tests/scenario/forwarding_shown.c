@@ -61,6 +61,23 @@ static void a_believed_history_is_continued(void **state)
     bench_close(b);
 }
 
+/* Outside, nothing of what came in is left to go on from. */
+static void a_history_stays_inside(void **state)
+{
+    struct bench *b = world();
+    struct got got;
+    (void)state;
+    forward(B, FORWARD_ALWAYS, OTHER);
+    publish(b);
+    peer_calls(b, PSAP, HISTORY);
+    expect_peer(b, OUTSIDE, "INVITE", &got);
+    assert_false(holds(&got.m, "+442070000001"));
+    assert_true(holds(&got.m,
+                      "History-Info: <sip:" BOB "@" DOMAIN ";user=phone>;index=1, <sip:" OTHER
+                      "@" DOMAIN ";user=phone;cause=302>;index=1.1;mp=1\r\n"));
+    bench_close(b);
+}
+
 static void a_history_with_a_gap(void **state)
 {
     struct bench *b = world();
@@ -98,9 +115,8 @@ static void hops_before_count(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_private_line),
-        cmocka_unit_test(a_believed_history_is_continued),
-        cmocka_unit_test(a_history_with_a_gap),
+        cmocka_unit_test(a_private_line),         cmocka_unit_test(a_believed_history_is_continued),
+        cmocka_unit_test(a_history_stays_inside), cmocka_unit_test(a_history_with_a_gap),
         cmocka_unit_test(hops_before_count),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
