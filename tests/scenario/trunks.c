@@ -711,9 +711,9 @@ static void the_end_of_a_drain(void **state)
     expect(b, &b->alice, "SIP/2.0 200", &got);
     calls_end_all(b->w);
     assert_true(take(b, &gw, "BYE", &got));
-    expect(b, &b->alice, "BYE", &got);
+    assert_true(take(b, &b->alice.flow.remote, "BYE", &got)); /* in the order of a hash table */
     assert_true(take(b, &gw, "CANCEL", &got));
-    expect(b, &b->alice, "SIP/2.0 480", &got);
+    assert_true(take(b, &b->alice.flow.remote, "SIP/2.0 480", &got));
     assert_false(take(b, &psap, "BYE", &got));
     assert_int_equal(workers_calls(b->ws), 1);
     bench_close(b);
