@@ -14,8 +14,8 @@ enum {
     RENEW_AGAIN_MS = 60000,
     KEPT_LEFT_S = 30,
     /* A new session reaches the gate controllers by another way than us, perhaps a little later. */
-    FRESH_MS = 3000,
-    FRESH_TRIES = 3,
+    FRESH_MS = 8000,
+    FRESH_TRIES = 5, /* 150 ms doubling: 4.6 s in all, for a gate controller that has just begun */
     FRESH_WAIT_MS = 150,
     WHY_MAX = 1024 /* a path and a sentence */
 };
