@@ -182,6 +182,7 @@ static void publish(struct workers *ws, struct gc_live *fresh)
     struct gc_live *old = ws->live;
 
     BUG_ON(pthread_mutex_lock(&ws->live_lock) != 0);
+    atomic_fetch_add(&ws->reloads, 1);
     atomic_store(&old->next, live_hold(fresh));
     ws->live = fresh;
     BUG_ON(pthread_mutex_unlock(&ws->live_lock) != 0);
@@ -258,5 +259,6 @@ void worker_follow(struct worker *w)
 
     while ((next = atomic_load(&w->live->next)) != NULL) {
         follow_to(w, next);
+        atomic_fetch_add(&w->reloads, 1);
     }
 }

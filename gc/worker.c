@@ -682,7 +682,8 @@ size_t workers_calls(const struct workers *w)
 bool workers_follow(const struct workers *w, uint64_t generation)
 {
     for (unsigned i = 0; i < w->n; i++) {
-        if (atomic_load(&w->w[i]->follows) < generation) {
+        if (atomic_load(&w->w[i]->follows) < generation ||
+            atomic_load(&w->w[i]->reloads) != atomic_load(&w->reloads)) {
             return false;
         }
     }

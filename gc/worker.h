@@ -50,7 +50,8 @@ MUST_CHECK enum err workers_reload(struct workers *w, const struct gc_settings *
                                    const struct gc_plan *plan, struct conf *conf,
                                    const struct tls_cred *cred);
 size_t workers_calls(const struct workers *w); /* live calls in all; any thread */
-/* Whether no worker uses an older snapshot than that of store_generation() any more. Any thread. */
+/* Whether no worker uses an older snapshot than that of store_generation(), or an older
+ * configuration than the last that was taken over. Any thread. */
 bool workers_follow(const struct workers *w, uint64_t generation);
 void workers_stop(struct workers *w); /* ends the threads, joins; main thread */
 void workers_free(struct workers *w);

@@ -198,6 +198,7 @@ struct worker {
     size_t n_calls, n_usages;
     _Atomic size_t shown_calls;
     _Atomic uint64_t follows; /* of store_generation(): no older snapshot is used here */
+    _Atomic unsigned reloads; /* of the workers' reloads: how many it has gone by */
     uint64_t call_counter, draws;
     struct hlink *parked[PARK_HEADS]; /* park.c */
     size_t n_parked;
@@ -228,6 +229,7 @@ struct workers {
     char start_id[20]; /* of this start, in CDR ids */
     pthread_mutex_t live_lock;
     struct gc_live *live; /* the newest; under live_lock but for main, which alone replaces it */
+    _Atomic unsigned reloads;
     _Atomic bool draining;
     struct ps_health ps[GC_PS_MAX];
     unsigned n;
