@@ -226,7 +226,7 @@ static void read_code(struct worker *w, struct setup *s)
 {
     const struct dialplan *plan = &w->plan->dialplan;
     char keys[sizeof s->keys];
-    struct view rest;
+    struct view rest = VIEW("");
 
     s->feature = is_call_trace(w, s->in->m) ? &feature_call_trace
                                             : feature_of(s->snap, view_of(s->keys), &rest);

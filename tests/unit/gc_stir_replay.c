@@ -46,7 +46,7 @@ static void many(void **state)
         int n = snprintf(token, sizeof token, "token %u", i);
         missed += !stir_replay_seen(r, view_from(token, (size_t)n), half, i + 1, 1060);
     }
-    assert_true(missed <= 2); /* a row of eight places may get a ninth */
+    assert_true(missed <= 2);               /* a row of eight places may get a ninth */
     for (unsigned i = 0; i < 200000; i++) { /* past all room */
         int n = snprintf(token, sizeof token, "more %u", i);
         assert_false(stir_replay_seen(r, view_from(token, (size_t)n), half, i, 1060));
