@@ -208,6 +208,7 @@ ctrl_tcp_listen {bracketed(ip)}:{self.control_port}
         text = (self.folder / "accounts").read_text(encoding="utf-8").strip()
         self.do("uadel", self.aor)
         self.do("uanew", text.replace("regint=0", f"regint={expires}"))
+        self.do("uafind", self.aor)  # who dials from now on
         return self.expect("REGISTER_OK")
 
     def dial(self, uri):
