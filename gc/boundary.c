@@ -154,6 +154,28 @@ static bool is_service(struct view osps, enum boundary_act act)
                       : view_eq_nocase(v, VIEW("EI")) || view_eq_nocase(v, VIEW("RING"));
 }
 
+bool boundary_is_blv(const struct inbound *in)
+{
+    const struct sip_hdr *h = sip_header(in->m, SIP_H_P_DCS, 0) != NULL
+                                  ? sip_header_named(in->m, VIEW("P-DCS-OSPS"))
+                                  : NULL;
+
+    return h != NULL && is_service(h->value, BLV) && boundary_is_believed(&in->proof.who);
+}
+
+/* RFC 5503 section 6.2: an operator breaks into a call that began as a verification, and rings back
+ * whoever called him. */
+static bool barges_here(const struct crossing *c, struct view osps)
+{
+    bool from_caller = false;
+    const struct call *call = call_find(c->w, c->m, NULL, &from_caller);
+
+    if (call == NULL || !is_service(osps, BARGES)) {
+        return false;
+    }
+    return view_eq_nocase(view_trim(osps), VIEW("EI")) ? call->is_blv && from_caller : !from_caller;
+}
+
 /* Proof is hop by hop: what was for us goes no further, and nothing that looks like ours passes. */
 static bool is_ours(const struct worker *w, const struct sip_hdr *h)
 {
@@ -321,8 +343,10 @@ static void look_at(const struct crossing *c, const struct sip_hdr *h, struct re
         r->status = 403;
         break;
     case BLV:
+        r->status = is_service(h->value, BLV) ? 0 : 403;
+        break;
     case BARGES:
-        r->status = is_service(h->value, act) ? 0 : 403;
+        r->status = barges_here(c, h->value) ? 0 : 403;
         break;
     case UNENTITLED:
         r->status = sip_list_has(c->m, SIP_H_REQUIRE, VIEW("resource-priority"))

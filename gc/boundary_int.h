@@ -30,7 +30,7 @@ enum boundary_act {
     CALLS_BACK, /* Priority: psap-callback of anybody but a PSAP: removed */
     UNENTITLED, /* removed; with Require: resource-priority the request is refused */
     BLV,        /* P-DCS-OSPS: as REFUSE, unless it is BLV */
-    BARGES,     /* P-DCS-OSPS: as REFUSE, unless it is EI or RING */
+    BARGES,     /* P-DCS-OSPS: as REFUSE, unless it is EI or RING, each where it belongs */
     CRITICAL,   /* Privacy: refused with 500 when a critical level cannot be given */
     OURS,       /* proof that was for us: removed */
     URIS,       /* headers inside of its URIs are looked at */

@@ -48,6 +48,7 @@ struct call {
     unsigned refs;
     bool is_live; /* in the table */
     bool is_emergency, is_answered, has_line;
+    bool is_blv;          /* an operator looks whether the line is busy (RFC 5503 section 6) */
     bool is_usage;        /* no call: a dialog of SUBSCRIBE or REFER (usage.c) */
     bool is_private;      /* the caller hides from the callee */
     bool hides_callee;    /* it was sent on to a line that hides: the caller knows another number */

@@ -422,6 +422,7 @@ static struct ctx *begin(struct worker *w, const struct setup *s)
         refuse(w, s, METER_REFUSED_LIMIT, 503, NULL);
         return NULL;
     }
+    call->is_blv = boundary_is_blv(s->in);
     e = take_line(w, s, call);
     if (e != E_OK) {
         refuse_begun(w, s, call, e == E_FULL);

@@ -797,6 +797,45 @@ static void operator_services(void **state)
     bench_close(b);
 }
 
+static const char update_of_gw[] =
+    "UPDATE sip:" BOB "@" DOMAIN " SIP/2.0\r\n"
+    "Via: SIP/2.0/UDP 127.0.9.8:5060;branch=z9hG4bKgwu%u\r\nMax-Forwards: 70\r\n"
+    "From: <sip:+441234@uk>;tag=p\r\nTo: <sip:x@" DOMAIN ">;tag=bt\r\nCall-ID: gw%u\r\n"
+    "CSeq: 2 UPDATE\r\n%sContact: <sip:g@127.0.9.8>\r\nContent-Length: 0\r\n\r\n";
+
+/* Breaking in: only into a call that began as a verification, and only by who began it. */
+static void operators_break_in(void **state)
+{
+    static const struct {
+        const char *began, *asks;
+        bool passes;
+    } rows[] = {{"P-DCS-OSPS: BLV\r\n", "P-DCS-OSPS: EI\r\n", true},
+                {"P-DCS-OSPS: BLV\r\n", "P-DCS-OSPS: RING\r\n", false},
+                {"", "P-DCS-OSPS: EI\r\n", false},
+                {"", "P-DCS-OSPS: BLV\r\n", false},
+                {"", "", true}};
+    struct bench *b = &bench;
+    struct sip_flow gw = udp("127.0.9.8:5060");
+    char text[TEXT_MAX];
+    struct got got;
+    (void)state;
+    bench_open(b, NULL);
+    phone_register(b, &b->bob);
+    for (unsigned i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        snprintf(text, sizeof text, from_gw, i, i, rows[i].began);
+        feed(b, &gw, text);
+        expect(b, &b->bob, "INVITE", &got);
+        phone_answer(b, &b->bob, &got, 180, "bt", NULL);
+        assert_true(take(b, &gw.remote, "SIP/2.0 180", &got));
+        snprintf(text, sizeof text, update_of_gw, i, i, rows[i].asks);
+        feed(b, &gw, text);
+        assert_int_equal(count_to(b, &b->bob.flow.remote, "UPDATE"), rows[i].passes);
+        assert_int_equal(count_to(b, &gw.remote, "SIP/2.0 403"), !rows[i].passes);
+        forget_sent(b);
+    }
+    bench_close(b);
+}
+
 /* 911 is never refused for what stands in it; what would lie to the PSAP is taken out. */
 static void emergency_calls_pass(void **state)
 {
@@ -880,6 +919,7 @@ int main(void)
         cmocka_unit_test(mutations),
         cmocka_unit_test(refused_from_a_line),
         cmocka_unit_test(operator_services),
+        cmocka_unit_test(operators_break_in),
         cmocka_unit_test(emergency_calls_pass),
         cmocka_unit_test(rules_stand_in_the_ladder),
     };
