@@ -184,10 +184,11 @@ enum err ctx_pass_up(struct ctx *c, const struct sip_msg *m, const struct party 
                      const struct sip_flow *from_flow)
 {
     struct sip_msg names;
-    char contact[LOCATION_URI_MAX];
+    char contact[LOCATION_URI_MAX], asserted[ASSERTED_MAX];
     struct passing p = {.m = m,
                         .request = names_up(c, &names),
                         .contact = names_contact_up(c, m, contact),
+                        .asserted = names_of_answer(c, m, from, asserted),
                         .from = from,
                         .to = &c->from,
                         .from_flow = from_flow,

@@ -8,6 +8,11 @@
 
 const char identity_anonymous[] = "\"Anonymous\" <sip:anonymous@anonymous.invalid>";
 
+static bool is_line(const struct party *p)
+{
+    return p->kind == PARTY_BTI || p->kind == PARTY_PHONE;
+}
+
 /* ---- of a line ---------------------------------------------------------------------------------
  */
 static bool is_anonymous_uri(const struct sip_uri *u)
@@ -163,13 +168,25 @@ void identity_of_trunk(struct worker *w, const struct inbound *in, struct identi
     }
 }
 
-/* ---- who may know ------------------------------------------------------------------------------
+/* ---- of who answers ----------------------------------------------------------------------------
  */
-static bool is_line(const struct party *p)
+void identity_of_answer(struct worker *w, const struct party *who, const struct party *to,
+                        char out[ASSERTED_MAX])
 {
-    return p->kind == PARTY_BTI || p->kind == PARTY_PHONE;
+    const struct snapshot *snap = worker_snapshot(w);
+    const struct line *line = is_line(who) && snap != NULL ? snapshot_line(snap, who->line) : NULL;
+    struct identity id = {.is_ours = true};
+
+    out[0] = 0;
+    if (line != NULL && line->number.n > 0 && (line->services & LINE_PRIVATE) == 0 &&
+        to->kind == PARTY_GATEWAY && boundary_is_inside(to)) {
+        vouch(w, line, line->number, &id);
+        trunk_present(w, trunk_row(w, to->trunk), id.asserted, out);
+    }
 }
 
+/* ---- who may know ------------------------------------------------------------------------------
+ */
 static bool subscribes(struct worker *w, uint64_t line_id)
 {
     const struct snapshot *snap = worker_snapshot(w);

@@ -67,6 +67,9 @@ void names_put(struct ctx *c, struct leg *l, struct names *n, struct forwarding 
 MUST_CHECK enum err names_keep(struct ctx *c, const struct forwarding *f);
 /* What goes back up, with From and To only; NULL: as they come. */
 const struct sip_msg *names_up(const struct ctx *c, struct sip_msg *room);
+/* What a gateway inside is told of who answers its call; NULL or empty: nothing. */
+const char *names_of_answer(const struct ctx *c, const struct sip_msg *m, const struct party *from,
+                            char room[ASSERTED_MAX]);
 /* Whoever hides, hides in its answers too: URI for their Contact; NULL: as it comes. */
 const char *names_contact_up(const struct ctx *c, const struct sip_msg *m,
                              char room[LOCATION_URI_MAX]);
@@ -80,5 +83,10 @@ const char *names_of_caller(struct worker *w, const struct call *call, enum nami
 /* A Contact of ours, at which the receiver of that flow reaches the call. */
 void names_contact(struct worker *w, const struct call *call, const struct sip_flow *to,
                    bool is_sips, char out[LOCATION_URI_MAX]);
+
+/* Who answers (RFC 3325 section 9.1): P-Asserted-Identity of the line of who towards a gateway
+ * inside; empty for others, and for a line whose calls are private. */
+void identity_of_answer(struct worker *w, const struct party *who, const struct party *to,
+                        char out[ASSERTED_MAX]);
 
 #endif

@@ -169,6 +169,18 @@ const struct sip_msg *names_up(const struct ctx *c, struct sip_msg *room)
     return room;
 }
 
+const char *names_of_answer(const struct ctx *c, const struct sip_msg *m, const struct party *from,
+                            char room[ASSERTED_MAX])
+{
+    if (c->from.kind != PARTY_GATEWAY || c->method != SIP_M_INVITE || m->status >= 300 ||
+        c->call == NULL || c->call->hides_callee || c->is_emergency ||
+        (c->kind == CTX_DIALOG && !c->from_caller)) {
+        return NULL;
+    }
+    identity_of_answer(c->w, from, &c->from, room);
+    return room;
+}
+
 const char *names_contact_up(const struct ctx *c, const struct sip_msg *m,
                              char room[LOCATION_URI_MAX])
 {

@@ -797,6 +797,33 @@ static void operator_services(void **state)
     bench_close(b);
 }
 
+/* RFC 3325 section 9.1: a gateway inside hears from us who answers, whatever the phone says. */
+static void who_answers(void **state)
+{
+    struct bench *b = &bench;
+    struct sip_flow gw = udp("127.0.9.8:5060");
+    char text[TEXT_MAX], claims[TEXT_MAX];
+    struct got invite, got;
+    (void)state;
+    bench_open(b, NULL);
+    phone_register(b, &b->bob);
+    snprintf(text, sizeof text, from_gw, 1u, 1u, "");
+    feed(b, &gw, text);
+    expect(b, &b->bob, "INVITE", &invite);
+    write_answer_text(&invite, 180, "bt", b->bob.contact, "", text, sizeof text);
+    snprintf(claims, sizeof claims, "SIP/2.0 180 x\r\nP-Asserted-Identity: <sip:9@evil.test>%s",
+             strchr(text, '\r'));
+    phone_send(b, &b->bob, claims);
+    assert_true(take(b, &gw.remote, "SIP/2.0 180", &got));
+    assert_true(holds(&got.m, "<sip:" BOB "@" DOMAIN ">\r\n"));
+    assert_non_null(sip_header(&got.m, SIP_H_P_ASSERTED_IDENTITY, 0));
+    assert_false(holds(&got.m, "evil.test"));
+    phone_answer(b, &b->bob, &invite, 486, "bt", NULL);
+    assert_true(take(b, &gw.remote, "SIP/2.0 486", &got));
+    assert_null(sip_header(&got.m, SIP_H_P_ASSERTED_IDENTITY, 0));
+    bench_close(b);
+}
+
 static const char update_of_gw[] =
     "UPDATE sip:" BOB "@" DOMAIN " SIP/2.0\r\n"
     "Via: SIP/2.0/UDP 127.0.9.8:5060;branch=z9hG4bKgwu%u\r\nMax-Forwards: 70\r\n"
@@ -920,6 +947,7 @@ int main(void)
         cmocka_unit_test(refused_from_a_line),
         cmocka_unit_test(operator_services),
         cmocka_unit_test(operators_break_in),
+        cmocka_unit_test(who_answers),
         cmocka_unit_test(emergency_calls_pass),
         cmocka_unit_test(rules_stand_in_the_ladder),
     };
