@@ -34,6 +34,7 @@ class Features(PeerTest):
 
     def setUp(self):
         self.bert.fresh()
+        self.began = self.stack.sql("SELECT now()")
 
     def tearDown(self):
         super().tearDown()
@@ -62,7 +63,7 @@ class Features(PeerTest):
 
     def record(self, called):
         text = ("SELECT caller || '|' || routed || '|' || route || '|' || private || '|' || status FROM cdr.call "
-                f"WHERE called = '{called}' ORDER BY started_at DESC LIMIT 1")
+                f"WHERE called = '{called}' AND started_at >= '{self.began}' ORDER BY started_at DESC LIMIT 1")
         return wait_for("the call's record", lambda: self.stack.sql(text), 15).split("|")
 
     def service(self):

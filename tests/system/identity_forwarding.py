@@ -54,6 +54,7 @@ class Forwarding(PeerTest):
 
     def setUp(self):
         self.bert.fresh()
+        self.began = self.stack.sql("SELECT now()")
 
     def tearDown(self):
         super().tearDown()
@@ -75,9 +76,9 @@ class Forwarding(PeerTest):
         return self.stopping(self.alice.call(number, "--transport", "udp", "--duration", "1"))
 
     def cdr(self, called):
-        """The last record of that number."""
+        """The last record of that number, of this test."""
         text = ("SELECT routed || '|' || coalesce(forwarded_by, '') || '|' || coalesce(callee_line::text, '') || '|' || status FROM cdr.call "
-                f"WHERE called = '{called}' ORDER BY started_at DESC LIMIT 1")
+                f"WHERE called = '{called}' AND started_at >= '{self.began}' ORDER BY started_at DESC LIMIT 1")
         return wait_for("the call's record", lambda: self.stack.sql(text), 10).split("|")
 
     def test_always_from_a_bti_to_a_trunk(self):
