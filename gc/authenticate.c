@@ -5,6 +5,11 @@
 
 #include "gc/worker_int.h"
 
+bool is_line(const struct party *p)
+{
+    return p->kind == PARTY_BTI || p->kind == PARTY_PHONE;
+}
+
 bool is_bti(const struct party *p)
 {
     return p->kind == PARTY_BTI;

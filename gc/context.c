@@ -336,7 +336,7 @@ static enum err send_leg(struct ctx *c, struct leg *l, const struct sip_msg *m,
                            .credentials = s->credentials,
                            .keeps_keys = c->is_emergency};
     struct names names;
-    struct stir_room tokens = {.note = ""};
+    struct stir_room tokens;
     size_t n = 0;
     enum err e = E_OK;
 

@@ -39,7 +39,7 @@ static unsigned targets_of_side(struct worker *w, const struct side *s, struct t
 /* The sender may have a new session, or a new connection. */
 static void follow_sender(struct side *s, const struct inbound *in)
 {
-    bool is_known = is_bti(&s->who) || s->who.kind == PARTY_PHONE;
+    bool is_known = is_line(&s->who);
 
     if (in->proof.class == PROOF_PROVEN && !is_known) {
         return; /* a stranger that enrolled during its 611 call stays what it was */
@@ -91,8 +91,7 @@ static void refuse_sender(struct worker *w, const struct inbound *in, const stru
 {
     call_trace_in(f->call, in, "refused: not proven to be that party");
     if (in->proof.class == PROOF_UNKNOWN ||
-        ((is_bti(&f->sender->who) || f->sender->who.kind == PARTY_PHONE) &&
-         in->proof.class != PROOF_PROVEN)) {
+        (is_line(&f->sender->who) && in->proof.class != PROOF_PROVEN)) {
         challenge(w, in);
         return;
     }
@@ -112,7 +111,7 @@ static bool keeps_its_name(const struct found *f, const struct sip_msg *m)
     struct sip_uri then;
     enum err e = E_OK;
 
-    if (!is_bti(&s->who) && s->who.kind != PARTY_PHONE) {
+    if (!is_line(&s->who)) {
         return true;
     }
     if (is_renamed) {

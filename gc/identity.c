@@ -8,11 +8,6 @@
 
 const char identity_anonymous[] = "\"Anonymous\" <sip:anonymous@anonymous.invalid>";
 
-static bool is_line(const struct party *p)
-{
-    return p->kind == PARTY_BTI || p->kind == PARTY_PHONE;
-}
-
 /* ---- of a line ---------------------------------------------------------------------------------
  */
 static bool is_anonymous_uri(const struct sip_uri *u)

@@ -7,11 +7,6 @@
 #include "gc/context.h"
 #include "gc/identity.h"
 
-static bool is_line(const struct party *p)
-{
-    return p->kind == PARTY_BTI || p->kind == PARTY_PHONE;
-}
-
 static const char *in_brackets(const char *uri, char room[LOCATION_URI_MAX + 4])
 {
     snprintf(room, LOCATION_URI_MAX + 4, "<%s>", uri);

@@ -87,6 +87,7 @@ void stir_leave(struct ctx *c, const struct party *to, struct forwarding *f, str
     char attest = 0;
     unsigned n = 0;
 
+    room->note[0] = 0;
     f->drops_identity = !is_gateway(to) || c->stir.outcome == STIR_FAILED;
     if (c->kind != CTX_SETUP || c->is_emergency || c->is_provisioning || !is_gateway(to)) {
         show_line(c, f, room);

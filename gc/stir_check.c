@@ -362,21 +362,17 @@ static void tell(struct worker *w, const struct inbound *in, const struct stir_v
     }
 }
 
-void stir_check(struct worker *w, const struct inbound *in, const struct trunk *from, bool may_wait,
-                struct stir_verdict *out)
+static void check_with(struct worker *w, const struct inbound *in, bool may_wait,
+                       struct stir_verdict *out)
 {
     struct check c = {.w = w,
                       .s = w->ws->cfg.stir,
                       .m = in->m,
                       .may_wait = may_wait,
                       .now_s = worker_now_us(w) / 1000000};
-    struct stir_live *l = NULL;
+    struct stir_live *l = stir_hold(c.s);
 
-    *out = (struct stir_verdict){.outcome = STIR_NONE, .why = ""};
-    if (c.s == NULL || from == NULL || from->stir_verify == STIR_VERIFY_OFF) {
-        return;
-    }
-    c.l = l = stir_hold(c.s);
+    c.l = l;
     check_call(&c, in, out);
     stir_let_go(l);
     if (out->outcome == STIR_WAITS) {
@@ -384,6 +380,15 @@ void stir_check(struct worker *w, const struct inbound *in, const struct trunk *
     } else {
         stir_entry_free(c.coming);
         tell(w, in, out);
+    }
+}
+
+void stir_check(struct worker *w, const struct inbound *in, const struct trunk *from, bool may_wait,
+                struct stir_verdict *out)
+{
+    *out = (struct stir_verdict){.outcome = STIR_NONE, .why = ""};
+    if (w->ws->cfg.stir != NULL && from != NULL && from->stir_verify != STIR_VERIFY_OFF) {
+        check_with(w, in, may_wait, out);
     }
 }
 

@@ -16,11 +16,6 @@ struct claim {
     char number[PASSPORT_TN_MAX];
 };
 
-static bool is_line(const struct party *p)
-{
-    return p->kind == PARTY_BTI || p->kind == PARTY_PHONE;
-}
-
 /* The number that the far end is shown; the same rules as for P-Asserted-Identity. */
 static bool shown_number(struct worker *w, const struct stir_call *c, const struct trunk *to,
                          char out[PASSPORT_TN_MAX])

@@ -311,6 +311,7 @@ MUST_CHECK enum err seal(struct worker *w, const struct party *to, char *buf, si
 MUST_CHECK enum err seal_any(struct worker *w, const struct party *to, char *buf, size_t buf_bytes,
                              size_t *n);
 bool is_bti(const struct party *p);
+bool is_line(const struct party *p); /* proven as a line: a BTI or a phone */
 /* Whether a message of that flow is a peer's without any proof of its own: a provisioning server, a
  * trunk, or a gateway that the configuration names. */
 bool is_peer_flow(struct worker *w, const struct sip_flow *flow, struct party *out);

@@ -1,6 +1,7 @@
 """Routing as data: trunks, routes and dial rules typed with headgatectl, decided by the running gate controller."""
 import json
 import pathlib
+import threading
 import unittest
 
 from hglib import Failed, wait_for
@@ -189,6 +190,14 @@ class Words(StackTest):
             self.assertEqual([s["route"] for s in self.told(f"+4{i}55501234")["targets"]], [f"r{i}"])
         self.ctl("--wait", "route", "remove", "r0")
         self.assertEqual(self.told("+4055501234")["targets"], [])
+        # An older transaction that is still open: until it ends nobody knows whether all changes before are in.
+        open_now = "SELECT count(*) FROM pg_stat_activity WHERE backend_xid IS NOT NULL AND query LIKE '%pg_sleep%' AND pid <> pg_backend_pid()"
+        older = threading.Thread(target=self.stack.sql, args=("SELECT pg_current_xact_id(), pg_sleep(1)",))
+        older.start()
+        wait_for("it to be open", lambda: self.stack.sql(open_now) == "1")
+        self.ctl("--wait", "route", "set", "r2", "--priority", "7")
+        self.assertEqual(self.stack.sql(open_now), "0", "it has not waited")
+        older.join()
         self.stack.write("nobody.yaml", pathlib.Path(self.stack.path("ctl.yaml")).read_text().replace("control.sock", "nobody.sock"))
         done = self.stack.ctl("--wait", "route", "remove", "r1", check=False, config="nobody.yaml")
         self.assertEqual(done.returncode, 69, done.stderr)
