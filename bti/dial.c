@@ -28,6 +28,9 @@ struct dial {
 
 static bool is_emergency(const char *number)
 {
+    bool is_coded = strncmp(number, "*67", 3) == 0 || strncmp(number, "*82", 3) == 0;
+
+    number += is_coded ? 3 : 0;
     return strcmp(number, "911") == 0 || strcmp(number, "112") == 0;
 }
 

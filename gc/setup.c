@@ -317,8 +317,10 @@ static void refuse_anonymous(struct worker *w, const struct setup *s,
 static void name_called(struct worker *w, const struct setup *s, struct ctx *c, unsigned n)
 {
     char uri[LOCATION_URI_MAX], name[LOCATION_URI_MAX + 4];
+    bool is_coded =
+        s->feature != NULL || (s->dialled.class == DIAL_EMERGENCY && s->called[0] == '*');
 
-    if (s->feature == NULL || !number_uri(uri, s->dialled.e164, w->set->domain)) {
+    if (!is_coded || !number_uri(uri, s->dialled.e164, w->set->domain)) {
         return;
     }
     for (unsigned i = 0; i < n; i++) {

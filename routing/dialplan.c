@@ -212,10 +212,21 @@ static bool join(struct view context, struct view digits, char whole[2 + E164_DI
     return true;
 }
 
-enum err dialplan_keys(const struct dialplan *p, struct view digits, struct view context,
+/* A privacy code in front of an emergency code changes nothing: who calls for help is not asked who
+ * he is, and does not hide. */
+static struct view without_code(const struct dialplan *p, struct view digits)
+{
+    struct view rest = view_sub(digits, 3, digits.n);
+    bool is_coded = view_starts(digits, VIEW("*67")) || view_starts(digits, VIEW("*82"));
+
+    return is_coded && dialplan_classify(p, rest).class == DIAL_EMERGENCY ? rest : digits;
+}
+
+enum err dialplan_keys(const struct dialplan *p, struct view keys, struct view context,
                        struct view domain, char *dst, size_t dst_bytes)
 {
     char whole[2 + E164_DIGITS_MAX];
+    struct view digits = without_code(p, keys);
     enum dial_class class = dialplan_classify(p, digits).class;
     bool is_code = class == DIAL_EMERGENCY || class == DIAL_PROVISIONING;
     struct view rest = view_sub(context, 1, context.n);

@@ -42,6 +42,7 @@ struct dialled dialplan_classify(const struct dialplan *p, struct view digits);
 /* Digits that count in a context (RFC 3966 section 5.1.5) as keys of ours. A global number and our
  * own codes need no context. "+1212": the digits with it in front, when that is a number by this
  * plan; else, in our own country, as they are. A name: as they are when it is `domain` (any case).
+ * *67 and *82 in front of an emergency code go.
  * dst gets the keys. E_NOTFOUND: a context that is not ours, whose local numbers we do not know;
  * E_RANGE: they do not fit. */
 MUST_CHECK enum err dialplan_keys(const struct dialplan *p, struct view digits, struct view context,

@@ -40,8 +40,13 @@ static void from_anybody(void **state)
     send_911(b, &b->alice, "tel:911", false, &got);
     send_911(b, &b->alice, "sip:911@" DOMAIN, true, &got);
     assert_true(holds(&got.m, "P-Asserted-Identity: \"Alice \\\"A\\\"\" <sip:" ALICE));
+    for (int i = 0; i < 2; i++) { /* by somebody, and by a line: the code hides nobody here */
+        send_911(b, &b->alice, "sip:*67911@" DOMAIN, i == 1, &got);
+        assert_true(view_starts(got.m.uri, VIEW("sip:911@")));
+    }
+    assert_true(holds(&got.m, "P-Asserted-Identity: \"Alice \\\"A\\\"\" <sip:" ALICE));
     assert_int_equal(counted(b, METER_CHALLENGES), 0);
-    assert_int_equal(counted(b, METER_CALLS_EMERGENCY), 7);
+    assert_int_equal(counted(b, METER_CALLS_EMERGENCY), 9);
     bench_close(b);
 }
 

@@ -210,6 +210,11 @@ static void contexts(void **state)
         {VIEW("911"), VIEW("other.example"), "911"}, /* wherever it counts */
         {VIEW("112"), VIEW("+44"), "112"},
         {VIEW("611"), VIEW("+44"), "611"},
+        {VIEW("*67911"), VIEW(""), "911"},
+        {VIEW("*82112"), VIEW("other.example"), "112"},
+        {VIEW("*67611"), VIEW(""), "*67611"},
+        {VIEW("*679115550101"), VIEW(""), "*679115550101"},
+        {VIEW("*72911"), VIEW(""), "*72911"},
         {VIEW("5550101"), VIEW("+"), NULL},
         {VIEW("5550101"), VIEW("+1x"), "5550101"},
     };
