@@ -24,7 +24,7 @@ FLAGS_cov := -O0 -g -fPIE --coverage
 WARN := $(if $(filter release,$(MODE)),$(STRICT),-std=c17 -Wall -Wextra)
 CFLAGS := $(WARN) $(FLAGS_$(MODE)) $(EXTRA)
 LDFLAGS := $(filter -fsanitize% --coverage,$(FLAGS_$(MODE))) -pie -Wl,-z,relro,-z,now -Wl,--gc-sections -Wl,--as-needed
-LDLIBS := -lev -lcares -lcyaml -lyaml -lpq -lhiredis -losipparser2 -lsrtp2 -ljansson -lcurl -lssl -lcrypto -lpthread -lm
+LDLIBS := -lev -lcares -lcyaml -lyaml -lpq -lhiredis -losipparser2 -lsrtp2 -ljansson -lcurl -lmicrohttpd -lgnutls -lssl -lcrypto -lpthread -lm
 
 # ---- the parts: one archive for each folder, one line for each program ---------------------------
 FOLDERS := base signaling authz routing lawful_intercept gc media provisioning bti admin_api

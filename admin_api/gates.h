@@ -1,0 +1,44 @@
+/* admin_api/gates.h - asks the gate controllers of the cluster: this machine's by their control
+ * sockets (gc/control.h), the others by sealed commands through Redis (gc/command.h).
+ *
+ * Discovery  the sockets of the configuration; for the rest the heartbeats hg:node:NAME. A node
+ * known by both is asked by its socket, so that Redis away takes only the remote ones out.
+ * Threads    any; blocking. */
+#ifndef ADMIN_API_GATES_H
+#define ADMIN_API_GATES_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/err.h"
+
+enum { GATES_MAX = 64, GATE_NAME_MAX = 64 };
+
+struct gates;
+struct gates_cfg {
+    const char *const *sockets; /* NULL-terminated */
+    const char *redis;          /* "": none, then only the sockets */
+    const char *redis_user, *redis_password;
+    const char *command_key; /* file, 32 octets, the nodes' keys.command; "": sockets only */
+};
+MUST_CHECK enum err gates_open(const struct gates_cfg *cfg, struct gates **out, char *why,
+                               size_t why_bytes);
+void gates_close(struct gates *g);
+
+struct gate_answer {
+    char node[GATE_NAME_MAX];
+    enum err e;     /* E_OK; E_IO: not reached or no answer in time; E_STATE: it refused: error */
+    json_t *answer; /* E_OK, E_STATE; json_decref() */
+    bool is_local;
+};
+/* The same request to every node at the same time; answers of those that were silent for
+ * timeout_ms are E_IO. Returns how many nodes there are. */
+size_t gates_ask_all(struct gates *g, const json_t *request, unsigned timeout_ms,
+                     struct gate_answer out[GATES_MAX]);
+/* One node by its name; E_NOTFOUND: no such node lives. NULL: any node, local ones first. */
+MUST_CHECK enum err gates_ask(struct gates *g, const char *node, const json_t *request,
+                              unsigned timeout_ms, struct gate_answer *out);
+void gate_answers_free(struct gate_answer *a, size_t n);
+
+#endif

@@ -1,0 +1,60 @@
+/* admin_api/principal.h - who asks, and what he may: deny by default.
+ *
+ * A principal is an administrator of core.administrator, known by a bearer token (hash in the
+ * database), a client certificate (its name) or the Unix user at the other end of the socket; or
+ * "os:root" and the daemon's own user there, which may do everything. Roles are sets of permissions
+ * (principal_rules.c is the table of the built-in ones; docs/admin-api.md prints it). Everything is
+ * read from the database into one immutable table that is exchanged when it changes, so that
+ * reading goes on while the database is away (for stale_ms at most).
+ * Threads    any; principals_follow() from one thread of its own. */
+#ifndef ADMIN_API_PRINCIPAL_H
+#define ADMIN_API_PRINCIPAL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/httpd.h"
+#include "base/view.h"
+
+enum { PRINCIPAL_NAME_MAX = 128, PERMISSIONS_MAX = 128 };
+
+struct permissions {
+    uint64_t bits[PERMISSIONS_MAX / 64];
+};
+
+struct principal {
+    uint64_t admin_id;             /* of core.administrator; 0: os: */
+    uint64_t token_id;             /* of core.token; 0: no token */
+    char name[PRINCIPAL_NAME_MAX]; /* "anna"; "os:root" */
+    const char *how;               /* "token", "certificate", "peer" */
+    struct permissions may;        /* roles, cut down to the token's scopes */
+};
+
+struct principals;
+
+/* The permission's number, by its name ("calls.read"); false: there is none such. Names are the
+ * x-permission of operations. */
+bool permission_find(struct view name, unsigned *out);
+const char *permission_name(unsigned permission); /* NULL past the last */
+bool principal_may(const struct principal *p, unsigned permission);
+
+/* E_AUTH: nobody we know (wrong, expired or revoked token, disabled administrator, strange
+ * certificate, other Unix user): the caller learns nothing more. E_DENIED: too many failures from
+ * that source lately (429). E_STATE: the table is too old to be trusted, or was never read (503).
+ */
+MUST_CHECK enum err principals_who(struct principals *p, const struct httpd_request *r,
+                                   struct principal *out);
+
+struct principals_cfg {
+    const char *conninfo;    /* the database, as hg_api */
+    unsigned stale_ms;       /* 1 h */
+    const char *local_group; /* Unix users of this group may ask as the administrator whose os_user
+                                they are; "": only listed os_user */
+};
+MUST_CHECK enum err principals_open(const struct principals_cfg *cfg, struct principals **out);
+void principals_close(struct principals *p);
+/* Waits until a change that this process just committed is in the table. */
+void principals_follow(struct principals *p);
+
+#endif
