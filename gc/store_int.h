@@ -1,9 +1,10 @@
 /* gc/store_int.h - what the parts of the store share; for gc/store*.c alone.
  *
- * Parts      store.c (thread, pinning, health), store_snapshot.c (changes from PostgreSQL),
- * store_load.c (everything from PostgreSQL), store_keys.c, store_patch.c (old snapshot +
- * changed rows -> new one), store_sessions.c and store_mirror.c (Redis), store_cdr.c and
- * store_spill.c (call records), store_ask.c (service records), store_job.c (work that takes long).
+ * Parts      store.c (thread, pinning, health), store_snapshot.c (what changed in PostgreSQL),
+ * store_rounds.c (its rows), store_build.c (snapshots of them), store_load.c (everything from
+ * PostgreSQL), store_keys.c, store_patch.c (old snapshot + changed rows -> new one),
+ * store_sessions.c and store_mirror.c (Redis), store_cdr.c and store_spill.c (call records),
+ * store_ask.c (service records), store_job.c (work that takes long).
  * Threads    the store's loop unless said otherwise: parts are made before the thread starts and
  * freed after it ended. */
 #ifndef GC_STORE_INT_H
@@ -212,7 +213,7 @@ struct purge { /* of old rows of core.change_log */
 /* Each some seconds; with a connection that is up. */
 void purge_if_due(struct purge *p, struct loop *l, struct pg *pg);
 
-/* ---- store_snapshot.c --------------------------------------------------------------------------
+/* ---- store_snapshot.c, store_rounds.c, store_build.c -------------------------------------------
  */
 struct changes;
 MUST_CHECK enum err changes_new(struct store *s, struct changes **out);

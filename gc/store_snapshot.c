@@ -3,82 +3,22 @@
  * is read every two seconds, so that nothing is missed while a connection was away. */
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/crypto.h"
-#include "gc/store_int.h"
+#include "gc/store_snapshot_int.h"
 
 #define POLL_ROWS        "20001" /* one more than KEYS_MAX */
 #define STATEMENT_MAX_MS 5000
 #define SILENT_MAX_MS    8000 /* an answer that takes longer: the connection is dead */
 #define DEBOUNCE_MS      5
 #define POLL_MS          2000
-#define SAVE_MS          1000
-#define RETRY_MS         5000
-#define ROWS_OVER_MAX    5000  /* laid over a snapshot; past it a whole one is built */
-#define BUILD_MAX_MS     30000 /* the longest time without one */
 
 #define SQL_POLL                                                                                   \
     "SELECT s.x::text, pg_postmaster_start_time()::text, c.tbl, c.key, p.xid::text FROM "          \
     "(SELECT pg_snapshot_xmin(pg_current_snapshot()) AS x) s CROSS JOIN core.change_purged p "     \
     "LEFT JOIN core.change_log c ON "                                                              \
     "c.xid >= $1::xid8 AND c.xid < s.x ORDER BY c.seq LIMIT " POLL_ROWS
-#define SQL_BTIS                                                                                   \
-    "SELECT decode(k.id, 'hex'), " BTI_COLUMNS " FROM unnest($1::text[]) AS k(id) "                \
-    "LEFT JOIN core.bti b ON b.bti_id = decode(k.id, 'hex')"
-#define SQL_ACCOUNTS "SELECT line_id FROM core.line WHERE account_id = ANY($1::bigint[])"
-#define SQL_LINES                                                                                  \
-    "SELECT k.id, " LINE_COLUMNS " FROM unnest($1::bigint[]) AS k(id) LEFT JOIN core.line l ON "   \
-    "l.line_id = k.id LEFT JOIN core.account a ON a.account_id = l.account_id" LINE_TABLES
-
-/* Routes before trunks: a trunk that a route names is then there when the trunks are read. */
-enum round_step {
-    ROUND_BTIS,
-    ROUND_ACCOUNTS,
-    ROUND_LINES,
-    ROUND_ROUTES,
-    ROUND_TRUNKS,
-    ROUND_RULES,
-    ROUND_END
-};
-
-struct changes {
-    struct store *s;
-    struct pg *pg;
-    struct loop_timer debounce, poll, build_soon, save_soon, reap, silence;
-    struct keys waiting, round;
-    enum round_step step;
-    struct patch *plan; /* routes, trunks and rules that are being read; they count when all are */
-    struct purge purge;
-    bool fetching, polling, closing;
-    uint64_t horizon;
-    char server[64];      /* when it started: another text is another server */
-    struct recent recent; /* the table names what a NOTIFY brought once more */
-    struct held *root;    /* the last whole snapshot */
-    struct patch *over;   /* rows that were read since */
-    bool unshown;         /* rows that no published snapshot has */
-    uint64_t over_since_ms, load_order, build_pause_ms;
-    struct load *load;
-    bool want_load, load_over;
-    struct job *builder, *saver;
-    struct {
-        struct patch *patch;
-        struct held *base;
-        struct snapshot *made;
-        struct losses lost;
-        enum err e;
-        bool whole;
-        uint64_t us, order; /* of the rows that it contains */
-        char why[160];
-    } build;
-    uint64_t not_before_ms; /* after a failure */
-    struct held *saving;
-    enum err save_result;
-    bool unsaved;
-};
-
-static void go_on(struct changes *c);
 
 /* ---- keys --------------------------------------------------------------------------------------
  */
@@ -89,199 +29,6 @@ static void key_add(struct changes *c, struct view table, struct view key)
         keys_clear(&c->waiting);
         c->want_load = true;
     }
-}
-
-/* ---- reading rows ------------------------------------------------------------------------------
- */
-static void silence_check(struct changes *c);
-static void round_step(struct changes *c);
-
-static void round_over(struct changes *c, enum err e)
-{
-    bool moved = e == E_OK && c->round.horizon != 0;
-
-    c->fetching = false;
-    silence_check(c);
-    if (e == E_OK) {
-        for (size_t i = 0; i < c->round.heard.n; i++) {
-            recent_add(&c->recent, c->round.heard.v[i]);
-        }
-        if (c->round.horizon != 0) {
-            c->horizon = c->round.horizon;
-            c->over->horizon = c->horizon;
-        }
-    } else if (e == E_NOMEM) {
-        c->want_load = true;
-    }
-    keys_clear(&c->round); /* after a failure the table names them again: the horizon stayed */
-    go_on(c);
-    if (moved && !c->unshown) {
-        atomic_store(&c->s->h_seq, c->horizon); /* not before it is shown */
-    }
-}
-
-static void take_row(struct changes *c, struct patch *p)
-{
-    if (c->step == ROUND_BTIS) {
-        const struct patch_bti *b = &p->btis[p->n_btis - 1];
-        if (b->gone || b->row.revoked) {
-            store_lost_rights(c->s, b->row.bti_id);
-        }
-    } else if (c->step == ROUND_LINES) {
-        const struct patch_line *l = &p->lines[p->n_lines - 1];
-        if (l->gone || l->row.barred) {
-            store_lost_line(c->s, l->row.line_id);
-        }
-    }
-}
-
-static enum err take_plan(struct changes *c, const struct pg_result *r)
-{
-    enum err e = E_OK;
-
-    if (c->step == ROUND_ROUTES) {
-        patch_free(c->plan);
-        c->plan = NULL;
-        TRY(patch_new(&c->plan));
-    }
-    for (size_t i = 0; i < pg_rows(r); i++) {
-        TRY(c->step == ROUND_ROUTES   ? load_route_row(c->plan, r, i)
-            : c->step == ROUND_TRUNKS ? load_trunk_row(c->plan, r, i)
-                                      : load_rule_row(c->plan, r, i));
-    }
-    if (c->step == ROUND_RULES) {
-        TRY(patch_copy_plan(c->plan, c->over));
-        c->unshown = true;
-        patch_free(c->plan);
-        c->plan = NULL;
-    }
-out:
-    return e;
-}
-
-static enum err take_rows(struct changes *c, const struct pg_result *r)
-{
-    struct patch *p = c->over;
-    enum err e = E_OK;
-
-    if (patch_is_empty(p)) {
-        c->over_since_ms = loop_now_ms(c->s->l);
-    }
-    if (c->step >= ROUND_ROUTES) {
-        return take_plan(c, r);
-    }
-    c->unshown = c->unshown || c->step != ROUND_ACCOUNTS;
-    for (size_t i = 0; e == E_OK && i < pg_rows(r); i++) {
-        size_t before = p->n_lines + p->n_btis;
-        switch (c->step) {
-        case ROUND_BTIS:
-            e = load_bti_row(p, r, i);
-            break;
-        case ROUND_LINES:
-            e = load_line_row(p, r, i);
-            break;
-        case ROUND_ACCOUNTS:
-            e = keys_add_id(&c->round.lines, pg_u64(r, i, 0)) ? E_OK : FAIL(E_NOMEM);
-            break;
-        case ROUND_ROUTES:
-        case ROUND_TRUNKS:
-        case ROUND_RULES:
-        case ROUND_END:
-            break;
-        }
-        if (e == E_OK && p->n_lines + p->n_btis > before) {
-            take_row(c, p);
-        }
-    }
-    return e;
-}
-
-static void on_rows(void *arg, enum err e, const struct pg_result *r)
-{
-    struct changes *c = arg;
-
-    if (e != E_OK && e != E_IO) {
-        LOG(LV_ERROR, "snapshot.read_failed", KV("sqlstate", pg_sqlstate(r)),
-            KV("text", pg_message(r)));
-    }
-    if (e == E_OK) {
-        e = take_rows(c, r);
-    }
-    if (e == E_OK) {
-        c->step++;
-        round_step(c);
-    } else {
-        round_over(c, e);
-    }
-}
-
-static void ask(struct changes *c, const char *sql, char *list)
-{
-    const struct pg_param p = PG_TEXT(view_of(list));
-    enum err e = list != NULL ? pg_query(c->pg, sql, &p, 1, on_rows, c) : FAIL(E_NOMEM);
-
-    mem_free(list);
-    if (e != E_OK) {
-        round_over(c, e);
-    }
-}
-
-static void round_step(struct changes *c)
-{
-    enum err e = E_OK;
-
-    silence_check(c);
-    if (c->step == ROUND_BTIS && c->round.btis.n == 0) {
-        c->step++;
-    }
-    if (c->step == ROUND_ACCOUNTS && c->round.accounts.n == 0) {
-        c->step++;
-    }
-    if (c->step == ROUND_LINES && c->round.lines.n == 0) {
-        c->step++;
-    }
-    if (c->step == ROUND_ROUTES && !c->round.plan) {
-        c->step = ROUND_END;
-    }
-    switch (c->step) {
-    case ROUND_BTIS:
-        ask(c, SQL_BTIS, keys_btis_text(&c->round.btis));
-        return;
-    case ROUND_ACCOUNTS:
-        ask(c, SQL_ACCOUNTS, keys_ids_text(&c->round.accounts));
-        return;
-    case ROUND_LINES:
-        ask(c, SQL_LINES, keys_ids_text(&c->round.lines));
-        return;
-    case ROUND_ROUTES:
-    case ROUND_TRUNKS:
-    case ROUND_RULES:
-        e = pg_query(c->pg,
-                     c->step == ROUND_ROUTES   ? SQL_ROUTES
-                     : c->step == ROUND_TRUNKS ? SQL_TRUNKS
-                                               : SQL_RULES,
-                     NULL, 0, on_rows, c);
-        if (e != E_OK) {
-            round_over(c, e);
-        }
-        return;
-    case ROUND_END:
-        break;
-    }
-    round_over(c, E_OK);
-}
-
-static void round_start(struct changes *c)
-{
-    struct keys spare = c->round;
-
-    c->round = c->waiting;
-    c->waiting = spare;
-    keys_clear(&c->waiting);
-    keys_unique(&c->round);
-    c->step = ROUND_BTIS;
-    c->fetching = true;
-    round_step(c);
 }
 
 /* ---- the numbered table ------------------------------------------------------------------------
@@ -306,7 +53,7 @@ static void on_poll(void *arg, enum err e, const struct pg_result *r)
     uint64_t horizon = 0;
 
     c->polling = false;
-    silence_check(c);
+    changes_silence_check(c);
     if (e != E_OK) {
         if (e != E_IO) {
             LOG(LV_ERROR, "snapshot.poll_failed", KV("sqlstate", pg_sqlstate(r)),
@@ -332,7 +79,7 @@ static void on_poll(void *arg, enum err e, const struct pg_result *r)
             atomic_store(&c->s->h_seq, horizon);
         }
     }
-    go_on(c);
+    changes_go_on(c);
 }
 
 static void poll_now(struct changes *c)
@@ -345,10 +92,10 @@ static void poll_now(struct changes *c)
         return;
     }
     c->polling = true; /* before: a connection that breaks at once answers from inside */
-    silence_check(c);
+    changes_silence_check(c);
     if (pg_query(c->pg, SQL_POLL, &p, 1, on_poll, c) != E_OK) {
         c->polling = false;
-        silence_check(c);
+        changes_silence_check(c);
     }
 }
 
@@ -363,239 +110,10 @@ static void on_poll_timer(void *arg)
     IGNORE(loop_timer_start(c->s->l, &c->poll, POLL_MS, on_poll_timer, c), "its place is free");
 }
 
-/* ---- building and saving -----------------------------------------------------------------------
+/* ---- what comes next ----------------------------------------------------------------------------
  */
-/* Takes the caller's hold over. */
-static void new_root(struct changes *c, struct held *h)
-{
-    if (c->root != NULL) {
-        store_unhold(c->s, c->root);
-    }
-    c->root = h;
-}
-
-/* Rows that a whole snapshot has now. */
-static enum err forget_rows(struct changes *c, uint64_t order)
-{
-    struct patch *rest = NULL;
-    enum err e = patch_copy(c->over, order, &rest);
-
-    if (e == E_OK) {
-        patch_free(c->over);
-        c->over = rest;
-        c->over->horizon = c->horizon;
-        c->over_since_ms = loop_now_ms(c->s->l);
-    }
-    return e;
-}
-
-/* What was read lies over the last whole snapshot at once, whatever that one's size. */
-static enum err show(struct changes *c)
-{
-    struct snapshot *made = NULL;
-    struct held *h = NULL;
-    char why[160];
-    enum err e = patch_overlay(c->root->snap, c->over, &made, why, sizeof why);
-
-    c->unshown = false;
-    if (e == E_OK) {
-        e = store_wrap(c->s, made, c->root, &h);
-    }
-    if (e == E_OK) {
-        store_publish(c->s, h, true);
-        store_unhold(c->s, h);
-    } else {
-        LOG(e == E_EXISTS ? LV_INFO : LV_ERROR, "snapshot.overlay_failed", KV_ERR(e),
-            KV("why", (const char *)why));
-        c->over_since_ms = 0; /* a whole one, now */
-    }
-    return e;
-}
-
-static void build_work(void *arg)
-{
-    struct changes *c = arg;
-    uint64_t from = clock_mono_ms(clock_system());
-
-    c->build.e = patch_build(c->build.base->snap, c->build.patch, c->build.whole, &c->build.made,
-                             &c->build.lost, c->build.why, sizeof c->build.why);
-    c->build.us = (clock_mono_ms(clock_system()) - from) * 1000;
-}
-
-static void tell_losses(struct changes *c)
-{
-    for (size_t i = 0; i < c->build.lost.n_btis; i++) {
-        store_lost_rights(c->s, c->build.lost.btis[i]);
-    }
-    for (size_t i = 0; i < c->build.lost.n_lines; i++) {
-        store_lost_line(c->s, c->build.lost.lines[i]);
-    }
-}
-
-/* Rows that came meanwhile lie over the new one from its first moment: nobody's right that ended
- * comes back, not even shortly. */
-static enum err build_good(struct changes *c)
-{
-    struct store *s = c->s;
-    struct held *h = NULL;
-    enum err e = store_wrap(s, c->build.made, NULL, &h);
-
-    TRY(e);
-    new_root(c, h);
-    TRY(forget_rows(c, c->build.order));
-    if (patch_is_empty(c->over) || show(c) != E_OK) {
-        store_publish(s, c->root, true);
-    }
-    tell_losses(c);
-    c->unsaved = true;
-    c->build_pause_ms = c->build.us / 1000 * 20; /* at most a twentieth of one processor */
-    store_count(s, SM_REBUILDS, 1);
-    metric_observe_us(s->cfg.metrics, s->cfg.metrics_slot, s->meter[SM_BUILD_TIME], c->build.us);
-out:
-    return e;
-}
-
-static void build_done(void *arg)
-{
-    struct changes *c = arg;
-    enum err e = c->build.e;
-
-    if (e == E_OK) {
-        e = build_good(c);
-    }
-    if (e != E_OK) {
-        LOG(LV_ERROR, "snapshot.build_failed", KV_ERR(e), KV("why", (const char *)c->build.why));
-        c->want_load = true;
-        c->not_before_ms = loop_now_ms(c->s->l) + RETRY_MS;
-    }
-    store_unhold(c->s, c->build.base);
-    losses_fini(&c->build.lost);
-    patch_free(c->build.patch);
-    c->build.patch = NULL;
-    c->build.made = NULL;
-    go_on(c);
-}
-
-static void build_start(struct changes *c, struct patch *p, bool whole, uint64_t order)
-{
-    c->build.patch = p;
-    c->build.whole = whole;
-    c->build.order = order;
-    c->build.made = NULL;
-    c->build.base = store_hold_this(c->s, c->root);
-    job_run(c->builder, build_work, build_done, c);
-}
-
-/* When the next whole snapshot is due; a failure waits. */
-static uint64_t build_due_ms(const struct changes *c)
-{
-    uint64_t pause = c->build_pause_ms < BUILD_MAX_MS ? c->build_pause_ms : BUILD_MAX_MS;
-    uint64_t due =
-        patch_rows(c->over) > ROWS_OVER_MAX || c->over_since_ms == 0 ? 0 : c->over_since_ms + pause;
-
-    return due > c->not_before_ms ? due : c->not_before_ms;
-}
-
-static void build_if_due(struct changes *c)
-{
-    struct patch *copy = NULL;
-
-    if (patch_is_empty(c->over) || c->load != NULL || c->fetching || job_busy(c->builder) ||
-        loop_now_ms(c->s->l) < build_due_ms(c)) {
-        return;
-    }
-    if (patch_copy(c->over, 0, &copy) == E_OK) {
-        build_start(c, copy, false, c->over->order);
-    } else {
-        c->not_before_ms = loop_now_ms(c->s->l) + RETRY_MS;
-    }
-}
-
-static void save_work(void *arg)
-{
-    struct changes *c = arg;
-
-    c->save_result = snapshot_save(c->saving->snap, c->s->cfg.snapshot_path);
-}
-
-static void save_done(void *arg)
-{
-    struct changes *c = arg;
-
-    store_unhold(c->s, c->saving);
-    c->saving = NULL;
-    if (c->save_result != E_OK) {
-        LOG(LV_ERROR, "snapshot.save_failed", KV("file", c->s->cfg.snapshot_path),
-            KV_ERR(c->save_result));
-        c->unsaved = true;
-    }
-    go_on(c);
-}
-
-static void on_timer(void *arg)
-{
-    go_on(arg);
-}
-
-static void save_if_due(struct changes *c)
-{
-    if (!c->unsaved || job_busy(c->saver) || loop_timer_active(&c->save_soon)) {
-        return;
-    }
-    c->unsaved = false;
-    c->saving = store_hold_this(c->s, c->root);
-    job_run(c->saver, save_work, save_done, c);
-    IGNORE(loop_timer_start(c->s->l, &c->save_soon, SAVE_MS, on_timer, c), "then the next change");
-}
-
-/* ---- reading everything ------------------------------------------------------------------------
- */
-static void on_reap(void *arg)
-{
-    struct changes *c = arg;
-
-    load_free(c->load);
-    c->load = NULL;
-    c->load_over = false;
-    go_on(c);
-}
-
-static void on_loaded(struct store *s, enum err e, struct patch *all)
-{
-    struct changes *c = s->changes;
-
-    c->load_over = true;
-    if (e == E_OK) {
-        store_count(s, SM_LOADS, 1);
-        c->horizon = all->horizon;
-        atomic_store(&s->h_seq, c->horizon);
-        build_start(c, all, true, c->load_order);
-    } else {
-        LOG(LV_WARN, "snapshot.load_retry", KV_ERR(e), KV("after_ms", RETRY_MS));
-        c->want_load = true;
-        c->not_before_ms = loop_now_ms(s->l) + RETRY_MS;
-    }
-    if (loop_timer_start(s->l, &c->reap, 0, on_reap, c) != E_OK) {
-        LOG(LV_ERROR, "snapshot.no_timer", KV_ERR(E_NOMEM));
-    }
-}
-
-static void load_if_wanted(struct changes *c)
-{
-    if (!c->want_load || c->load != NULL || job_busy(c->builder) || !pg_is_up(c->pg) ||
-        loop_now_ms(c->s->l) < c->not_before_ms) {
-        return;
-    }
-    c->want_load = false;
-    c->load_order = c->over->order; /* what is read from now on may be newer than the load */
-    if (load_start(c->s, on_loaded, &c->load) != E_OK) {
-        c->want_load = true;
-        c->not_before_ms = loop_now_ms(c->s->l) + RETRY_MS;
-    }
-}
-
 /* Everything that may be done now, is. */
-static void go_on(struct changes *c)
+void changes_go_on(struct changes *c)
 {
     uint64_t now = loop_now_ms(c->s->l), due = 0;
 
@@ -603,19 +121,24 @@ static void go_on(struct changes *c)
         return;
     }
     if (c->unshown) {
-        IGNORE(show(c), "then a whole one is built");
+        IGNORE(changes_show(c), "then a whole one is built");
     }
     if (!c->fetching && !keys_empty(&c->waiting) && pg_is_up(c->pg)) {
-        round_start(c);
+        changes_round(c);
     }
-    load_if_wanted(c);
-    build_if_due(c);
-    save_if_due(c);
-    due = c->want_load ? c->not_before_ms : !patch_is_empty(c->over) ? build_due_ms(c) : 0;
+    changes_load(c);
+    changes_build(c);
+    changes_save(c);
+    due = c->want_load ? c->not_before_ms : !patch_is_empty(c->over) ? changes_build_due_ms(c) : 0;
     if (due > now) {
-        IGNORE(loop_timer_start(c->s->l, &c->build_soon, due - now, on_timer, c),
+        IGNORE(loop_timer_start(c->s->l, &c->build_soon, due - now, changes_on_timer, c),
                "the next change does it");
     }
+}
+
+void changes_on_timer(void *arg)
+{
+    changes_go_on(arg);
 }
 
 /* ---- the connection ----------------------------------------------------------------------------
@@ -636,7 +159,7 @@ static void on_notify(void *arg, struct view channel, struct view payload)
         c->waiting.heard.n = 0; /* then they are read twice */
     }
     if (!loop_timer_active(&c->debounce)) {
-        IGNORE(loop_timer_start(c->s->l, &c->debounce, DEBOUNCE_MS, on_timer, c),
+        IGNORE(loop_timer_start(c->s->l, &c->debounce, DEBOUNCE_MS, changes_on_timer, c),
                "the poll finds it");
     }
 }
@@ -656,7 +179,7 @@ static void on_up(void *arg, bool up)
     } else {
         poll_now(c);
     }
-    go_on(c);
+    changes_go_on(c);
 }
 
 static enum err open_pg(struct changes *c)
@@ -688,7 +211,7 @@ static void on_silence(void *arg)
     }
 }
 
-static void silence_check(struct changes *c)
+void changes_silence_check(struct changes *c)
 {
     loop_timer_stop(c->s->l, &c->silence);
     if (c->fetching || c->polling) {
@@ -708,7 +231,7 @@ enum err changes_new(struct store *s, struct changes **out)
     TRY(patch_new(&c->over));
     TRY(job_new(s->l, &c->builder));
     TRY(job_new(s->l, &c->saver));
-    new_root(c, store_hold(s));
+    changes_new_root(c, store_hold(s));
     *out = c;
     c = NULL;
 out:

@@ -1,9 +1,9 @@
 /* gc/worker_int.h - what the files of a worker share; nobody else includes it, tests excepted.
  *
  * Way        intake.c (limiter, framer, owner) -> authenticate.c (proof) -> request.c / response in
- *            context.c -> setup.c, dialog.c, page.c, registrar.c -> forward.c (edits, sealing).
- * Seams      struct worker_seams: a test gives its own snapshot, send and CDR sink, drives the loop
- *            by loop_advance() and feeds messages by worker_rx(). A daemon leaves them NULL.
+ *            context_answer.c -> setup.c, dialog.c, page.c, registrar.c -> forward.c (edits,
+ * sealing). Seams      struct worker_seams: a test gives its own snapshot, send and CDR sink,
+ * drives the loop by loop_advance() and feeds messages by worker_rx(). A daemon leaves them NULL.
  * Threads    everything here belongs to the worker's thread, but what is marked. */
 #ifndef GC_WORKER_INT_H
 #define GC_WORKER_INT_H
@@ -35,7 +35,8 @@ enum {
     CONTROL_TEXT_MAX = 400, /* id and reason of workers_end_call() */
     TABLE_HEADS = 16384,    /* of the tables of calls and legs */
     PARK_HEADS = 1024,
-    RETRY_AFTER_S = 5
+    RETRY_AFTER_S = 5,
+    TICK_MS = 100 /* of each worker */
 };
 
 /* ---- proof -------------------------------------------------------------------------------------
@@ -256,11 +257,21 @@ struct record { /* head of what stands in a worker's queue; octets follow */
 
 /* worker.c */
 enum err worker_find_psk(void *workers, struct view identity, struct secret *out_psk);
-/* Any thread. False: the queue is full. */
-bool worker_post(struct worker *to, const struct record *head, struct view octets);
 MUST_CHECK enum err workers_new_with(const struct workers_cfg *cfg, const struct worker_seams *seam,
                                      struct workers **out); /* seam NULL: none */
-const struct snapshot *worker_snapshot(struct worker *w);   /* may be NULL: nothing known yet */
+
+/* worker_turn.c: for the transport, the wake and the timers of the loop. arg: the worker */
+void worker_on_rx(void *arg, const struct sip_rx *rx);
+void worker_on_closed(void *arg, const struct sip_flow *flow, enum err why);
+void worker_on_wake(void *arg);
+void worker_on_ping(void *arg);
+void worker_on_tick(void *arg);
+void worker_let_go(struct worker *w); /* of the snapshot of this turn */
+
+/* worker_tools.c */
+/* Any thread. False: the queue is full. */
+bool worker_post(struct worker *to, const struct record *head, struct view octets);
+const struct snapshot *worker_snapshot(struct worker *w); /* may be NULL: nothing known yet */
 void meter(struct worker *w, enum meter which);
 void meter_by(struct worker *w, enum meter which, int64_t by);
 /* Sends now: by our sockets, or by the worker that owns the connection. */
