@@ -21,15 +21,16 @@
               "after -> b.key), "                                                                  \
               "', ' ORDER BY b.key) FROM jsonb_each(before) b WHERE b.value IS DISTINCT FROM "     \
               "after -> b.key) "                                                                   \
-              "WHEN 'insert' THEN after::text ELSE before::text END FROM core.audit "              \
+              "ELSE coalesce(after, before)::text END FROM core.audit "                            \
               "WHERE $1 = '' OR object = $1 ORDER BY seq DESC LIMIT $2"
 
-/* What is hashed, in this order, and then the hash itself. */
-#define FIELDS 9
+/* What is hashed, in this order (the request's id when there is one), and then the hash itself. */
+#define FIELDS 10
+enum { FIELD_PREV = 8, FIELD_REQUEST = 9, FIELD_HASH = 10 };
 #define SQL_VERIFY                                                                                 \
     "SELECT seq, " TIME("at") ", actor, person, action, object, before::text, after::text, "       \
-                              "encode(prev, 'hex'), encode(hash, 'hex') FROM core.audit WHERE "    \
-                              "seq > $1 ORDER BY seq LIMIT " TEXT(ROWS_AT_ONCE)
+                              "encode(prev, 'hex'), request, encode(hash, 'hex') FROM core.audit " \
+                              "WHERE seq > $1 ORDER BY seq LIMIT " TEXT(ROWS_AT_ONCE)
 
 struct chain {
     uint64_t seq; /* of the last row that is sound */
@@ -91,7 +92,9 @@ static enum err hash_row(const struct pg_result *r, size_t row, char hex[HEX_BYT
 
     TRY(e);
     for (size_t i = 0; i < FIELDS; i++) {
-        TRY(add_field(h, r, row, i));
+        if (i != FIELD_REQUEST || !pg_is_null(r, row, i)) {
+            TRY(add_field(h, r, row, i));
+        }
     }
     TRY(sha256_peek(h, digest));
     hex_put(digest, sizeof digest, hex);
@@ -113,10 +116,10 @@ static const char *fault_of(struct chain *k, const struct pg_result *r, size_t r
     if (seq != k->seq + 1) {
         return "follows a gap: rows before it are missing";
     }
-    if (!view_eq(pg_text(r, row, 8), view_of(k->hash))) {
+    if (!view_eq(pg_text(r, row, FIELD_PREV), view_of(k->hash))) {
         return "does not continue the row before it";
     }
-    if (!view_eq(pg_text(r, row, 9), view_of(hex))) {
+    if (!view_eq(pg_text(r, row, FIELD_HASH), view_of(hex))) {
         return "was altered: its text does not give its hash";
     }
     if (seq == k->want_seq && strcmp(hex, k->want_hash) != 0) {

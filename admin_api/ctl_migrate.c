@@ -114,7 +114,8 @@ static int load_all(const char *folder, struct migrations *all)
  * set up by whoever runs the database. */
 static const char prepare[] =
     "DO $$ DECLARE r text; BEGIN\n"
-    "  FOREACH r IN ARRAY ARRAY['hg_gc', 'hg_prov', 'hg_admin', 'hg_li', 'hg_trace'] LOOP\n"
+    "  FOREACH r IN ARRAY ARRAY['hg_gc', 'hg_prov', 'hg_admin', 'hg_li', 'hg_trace', 'hg_api'] "
+    "LOOP\n"
     "    IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = r) THEN\n"
     "      EXECUTE format('CREATE ROLE %I LOGIN', r);\n"
     "    END IF;\n"
@@ -122,7 +123,9 @@ static const char prepare[] =
     "EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL; END $$;\n"
     "CREATE TABLE IF NOT EXISTS public.schema_migrations (\n"
     "  number text PRIMARY KEY, file text NOT NULL, sha256 text NOT NULL,\n"
-    "  applied_at timestamptz NOT NULL DEFAULT now());\n";
+    "  applied_at timestamptz NOT NULL DEFAULT now());\n"
+    "GRANT USAGE ON SCHEMA public TO hg_api;\n"
+    "GRANT SELECT ON public.schema_migrations TO hg_api;\n";
 
 static int script(struct ctl *c, const char *sql, const char *what)
 {

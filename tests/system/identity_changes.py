@@ -230,7 +230,8 @@ class Changes(StackTest):
     def test_a_number_and_the_policy_itself(self):
         self.anna("policy", "set", "two_person.number", "on")
         self.assertEqual({p["policy"]: p["state"] for p in self.json("anna", "policy", "list")},
-                         {"two_person.number": "on", "two_person.os_user": "off", "two_person.route": "off"})
+                         {"two_person.admin": "off", "two_person.number": "on", "two_person.os_user": "off", "two_person.preemption": "off",
+                          "two_person.route": "off"})
         change = self.json("anna", "number", "add", self.line, "+12125550177")["proposed"]
         self.berta("change", "approve", change)
         self.assertEqual(self.stack.sql("SELECT line_id FROM core.number WHERE number = '+12125550177'"), self.line)

@@ -59,7 +59,7 @@ static void schema(void)
     char *text = calloc(1, SQL_MAX);
     assert_non_null(text);
     sql("CREATE ROLE hg_gc LOGIN; CREATE ROLE hg_prov LOGIN; CREATE ROLE hg_admin LOGIN; "
-        "CREATE ROLE hg_li LOGIN; CREATE ROLE hg_trace LOGIN");
+        "CREATE ROLE hg_li LOGIN; CREATE ROLE hg_trace LOGIN; CREATE ROLE hg_api LOGIN");
     assert_int_equal(glob("migrations/*.sql", 0, NULL, &files), 0);
     for (size_t i = 0; i < files.gl_pathc; i++) {
         FILE *f = fopen(files.gl_pathv[i], "r");
