@@ -79,7 +79,9 @@ struct cdr {
     char end_by[16];          /* "caller", "callee", "gate", "timeout", "session_timer" */
     bool is_private; /* the caller hid from the callee; `caller` is the truth all the same */
     char forwarded_by[CDR_TEXT_MAX]; /* the number whose service record sent it on; empty: none */
-    char attest[4]; /* "A", "B", "C" as signed or verified; "-": bad; empty: none */
+    char attest[4];    /* "A", "B", "C" as signed or verified; "-": bad; empty: none */
+    char priority[24]; /* r-value that was granted; empty: routine */
+    char preempted_by[CDR_TEXT_MAX]; /* "call ID", "preemption ID of WHO"; empty: nothing */
     char node[32];
 };
 /* W: never blocks; false when the ring is full (counted). */

@@ -17,13 +17,12 @@
 #define ALARM_MS      5000 /* between two alarms of the same kind */
 #define FLUSH_MAX_MS  2000
 #define YEAR_9999_US  253402300799000000ull
-#define FORMER_TABS   13 /* of a row before it had the last three columns */
-#define LATER_COLUMNS "\tf\t\t"
-#define LATER_BYTES   (sizeof LATER_COLUMNS - 1)
+#define LATER_BYTES   6 /* the longest of later_columns() */
 
 #define COLUMNS                                                                                    \
     "cdr_id, started_at, answered_at, ended_at, caller_line, callee_line, caller, called, "        \
-    "routed, call_id, route, status, end_by, node, private, forwarded_by, attest"
+    "routed, call_id, route, status, end_by, node, private, forwarded_by, attest, "                \
+    "priority, preempted_by"
 #define SQL_COPY "COPY cdr.incoming (" COLUMNS ") FROM STDIN"
 #define SQL_MOVE                                                                                   \
     "WITH moved AS (DELETE FROM cdr.incoming WHERE node = $1 RETURNING " COLUMNS ") "              \
@@ -163,22 +162,32 @@ size_t cdr_format(const struct cdr *r, char dst[SPILL_LINE_MAX])
     *p++ = '\t';
     p = put_text(p, r->forwarded_by, sizeof r->forwarded_by);
     p = put_text(p, r->attest, sizeof r->attest);
+    p = put_text(p, r->priority, sizeof r->priority);
+    p = put_text(p, r->preempted_by, sizeof r->preempted_by);
     p[-1] = '\n';
     return (size_t)(p - dst);
 }
 
-/* Files of former versions hold rows with fewer columns. */
+/* Files of former versions hold rows with fewer columns: what those of that many tabs lack. */
+static struct view later_columns(size_t tabs)
+{
+    return tabs == 13 ? VIEW("\tf\t\t\t\t") : tabs == 16 ? VIEW("\t\t") : VIEW("");
+}
+
 size_t cdr_from_spill(char *dst, const char *row, size_t n)
 {
+    struct view later;
     size_t tabs = 0;
 
     for (size_t i = 0; i < n; i++) {
         tabs += row[i] == '\t';
     }
     memmove(dst, row, n);
-    if (tabs == FORMER_TABS) {
-        memcpy(dst + n - 1, LATER_COLUMNS "\n", LATER_BYTES + 1);
-        n += LATER_BYTES;
+    later = later_columns(tabs);
+    if (later.n > 0) {
+        memcpy(dst + n - 1, later.p, later.n);
+        n += later.n;
+        dst[n - 1] = '\n';
     }
     return n;
 }

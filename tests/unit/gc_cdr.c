@@ -237,17 +237,19 @@ static void a_row_as_text(void **state)
                     .is_private = true,
                     .forwarded_by = "+12125550102",
                     .attest = "A",
+                    .priority = "dsn.flash",
+                    .preempted_by = "preemption 7 of anna",
                     .node = "gc1"};
     char text[SPILL_LINE_MAX + 1];
     text[cdr_format(&r, text)] = 0;
     assert_string_equal(text, "n-1-2\t2023-11-14 22:13:20.000001+00\t"
                               "2023-11-14 22:13:21.000000+00\t2023-11-14 22:13:22.500000+00\t7\t"
                               "\\N\t+12125550101\ta?b?c\\\\d???\t\\\\.\tx@y\tlocal\t200\tcaller\t"
-                              "gc1\tt\t+12125550102\tA\n");
+                              "gc1\tt\t+12125550102\tA\tdsn.flash\tpreemption 7 of anna\n");
     r.is_private = false;
-    r.forwarded_by[0] = r.attest[0] = 0;
+    r.forwarded_by[0] = r.attest[0] = r.priority[0] = r.preempted_by[0] = 0;
     text[cdr_format(&r, text)] = 0;
-    assert_non_null(strstr(text, "\tgc1\tf\t\t\n"));
+    assert_non_null(strstr(text, "\tgc1\tf\t\t\t\t\n"));
     r.answer_us = 0;
     r.end_us = 0;
     text[cdr_format(&r, text)] = 0;
@@ -264,19 +266,22 @@ static void a_row_as_text(void **state)
 static void a_row_of_a_former_version(void **state)
 {
     (void)state;
-    static const char former[] = "n-1-2\ta\t\\N\tb\t7\t\\N\tc\td\te\tf\tg\t200\tcaller\tgc1\n";
-    static const char now[] = "n-1-2\ta\t\\N\tb\t7\t\\N\tc\td\te\tf\tg\t200\tcaller\tgc1\tf\t\t\n";
-    char text[256] = "";
-    size_t n = cdr_from_spill(text, former, sizeof former - 1);
-    assert_int_equal(n, sizeof now - 1);
-    assert_string_equal(text, now);
-    memset(text, 0, sizeof text);
-    memcpy(text + 4, former, sizeof former - 1);
-    assert_int_equal(cdr_from_spill(text, text + 4, sizeof former - 1), sizeof now - 1);
-    assert_memory_equal(text, now, sizeof now - 1);
-    n = cdr_from_spill(text, now, sizeof now - 1);
-    assert_int_equal(n, sizeof now - 1);
-    assert_memory_equal(text, now, n);
+#define FIRST_COLUMNS "n-1-2\ta\t\\N\tb\t7\t\\N\tc\td\te\tf\tg\t200\tcaller\tgc1"
+    static const struct {
+        const char *former, *now;
+    } rows[] = {{FIRST_COLUMNS "\n", FIRST_COLUMNS "\tf\t\t\t\t\n"},
+                {FIRST_COLUMNS "\tt\t+1\tA\n", FIRST_COLUMNS "\tt\t+1\tA\t\t\n"},
+                {FIRST_COLUMNS "\tt\t+1\tA\tets.1\tx\n", FIRST_COLUMNS "\tt\t+1\tA\tets.1\tx\n"}};
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        size_t n = strlen(rows[i].former), want = strlen(rows[i].now);
+        char text[256] = "";
+        assert_int_equal(cdr_from_spill(text, rows[i].former, n), want);
+        assert_string_equal(text, rows[i].now);
+        memset(text, 0, sizeof text);
+        memcpy(text + 6, rows[i].former, n);
+        assert_int_equal(cdr_from_spill(text, text + 6, n), want);
+        assert_memory_equal(text, rows[i].now, want);
+    }
 }
 
 /* ---- ring and file ---- */
