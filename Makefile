@@ -150,7 +150,7 @@ format:
 # ---- fuzzing: clang only ----------------------------------------------------------------------------
 T ?= 20
 FUZZ_FLAGS := -std=c17 -g -O1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
-FUZZ_LIBSRC := $(filter-out $(MAINS),$(SRC_base) $(SRC_signaling) $(SRC_authz) $(SRC_routing) $(SRC_media) $(SRC_provisioning))
+FUZZ_LIBSRC := $(filter-out $(MAINS),$(SRC_base) $(SRC_signaling) $(SRC_authz) $(SRC_routing) $(SRC_media) $(SRC_provisioning)) gc/command.c
 build/fuzz/%.o: %.c
 	@mkdir -p $(@D)
 	$(Q)clang $(CPPFLAGS) $(FUZZ_FLAGS) -MMD -MP -c $< -o $@

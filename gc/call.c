@@ -234,6 +234,7 @@ enum err call_begin(struct worker *w, const struct call_start *s, struct call **
         begin_trace(c);
     }
     enter(c);
+    call_tell(c, CALL_EVENT_STARTED, 0, "");
     *out = c;
     c = NULL; /* moved */
 out:
@@ -317,6 +318,7 @@ void call_end(struct call *c, unsigned status, const char *end_by)
     if (c->has_line) {
         limits_line_give(w->ws->limits, c->line);
     }
+    call_tell(c, CALL_EVENT_ENDED, status, end_by);
     trunk_leave(c);
     trace_end(w->trace, c->trace, (uint16_t)status, end_by);
     LOG(LV_INFO, "call.end", KV("call", (const char *)c->id), KV("status", status),
@@ -331,6 +333,7 @@ void call_route(struct call *c, const char *route, uint64_t callee_line, const c
     copy_text(c->route, sizeof c->route, view_of(route));
     c->routed_line = callee_line;
     trace_route(c->w->trace, c->trace, VIEW(""), view_of(route), callee_line);
+    call_tell(c, CALL_EVENT_ROUTED, 0, "");
     LOG(LV_INFO, "call.setup", KV("call", (const char *)c->id), KV("route", route),
         KV("line", c->caller_line), KV_DIGITS("caller", view_of(c->caller_text)),
         KV_DIGITS("called", view_of(c->routed)), KV("note", note));
@@ -528,6 +531,7 @@ void call_answered(struct call *c, struct dialog *d)
     c->answer_us = worker_now_us(c->w);
     meter(c->w, METER_ANSWERED);
     trace_state_set(c->w->trace, c->trace, TRACE_ANSWERED);
+    call_tell(c, CALL_EVENT_ANSWERED, 0, "");
 }
 
 void dialog_refreshed(struct call *c, struct dialog *d, unsigned interval_s)

@@ -10,6 +10,7 @@
 #ifndef GC_CALL_H
 #define GC_CALL_H
 
+#include "gc/call_events.h"
 #include "gc/trunks.h"
 #include "gc/worker_int.h"
 
@@ -171,6 +172,12 @@ void calls_end_kid(struct worker *w, const uint8_t kid[BTI_KID_BYTES]);
 /* BYE both ways, or CANCEL and 480; emergency calls excepted. */
 void calls_end_all(struct worker *w);
 void calls_free(struct worker *w); /* at the end of the worker: no CDRs get lost */
+
+/* call_tell.c */
+/* An event of the call; status and end_by: CALL_EVENT_ENDED only. */
+void call_tell(const struct call *c, enum call_event_kind kind, unsigned status,
+               const char *end_by);
+void call_show_trunks(const struct call *c); /* way_in or way_out changed */
 
 /* Trace of a message of the call; c may be NULL. */
 void call_trace_in(struct call *c, const struct inbound *in, const char *note);

@@ -1,6 +1,8 @@
 /* Certificates of the gate controller: reading them, and watching for their end. */
 #include "gc/certs.h"
 
+#include <stdatomic.h>
+
 #include "base/log.h"
 
 #define SECOND_US 1000000u
@@ -53,7 +55,13 @@ static void look(struct certs *c)
         left = left_us(c, c->cred);
         warn(c, left);
     }
+    atomic_store(&c->expires_us, tls_cred_expires_us(c->cred));
     metric_set(c->metrics, c->slot, c->gauge, left / SECOND_US);
+}
+
+uint64_t certs_expire_us(const struct certs *c)
+{
+    return atomic_load(&c->expires_us);
 }
 
 static void on_watch(void *arg)

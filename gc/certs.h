@@ -17,6 +17,7 @@ struct certs { /* zero before certs_open() */
     struct tls_cred *cred; /* never NULL once open */
     struct loop_timer watch;
     uint64_t warned_us; /* wall; 0: not yet */
+    _Atomic uint64_t expires_us;
 };
 
 /* Before threads. slot: of main. Any error was logged, with the file. An expired certificate is
@@ -29,5 +30,7 @@ MUST_CHECK enum err certs_read(const struct certs *c, const struct gc_settings *
                                struct tls_cred **out);
 void certs_use(struct certs *c, struct tls_cred *fresh); /* moves */
 void certs_close(struct certs *c);
+/* Any thread: wall time when our certificate ends; 0: there is none. */
+uint64_t certs_expire_us(const struct certs *c);
 
 #endif

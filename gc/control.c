@@ -46,6 +46,7 @@ struct control {
     dev_t device; /* of the socket file that is ours */
     ino_t inode;
     uint64_t arrivals;
+    struct control_redis *redis; /* NULL: nobody asks that way */
     struct client client[CONTROL_CLIENTS];
 };
 
@@ -309,6 +310,7 @@ static void control_free(struct control *c)
             drop(&c->client[i]);
         }
     }
+    control_redis_close(c->redis);
     loop_io_stop(c->io);
     if (c->fd >= 0) {
         close(c->fd);
@@ -341,6 +343,10 @@ enum err control_start(const struct control_cfg *cfg, struct control **out)
     TRY(open_socket(c));
     TRY(loop_new(clock_system(), &c->l));
     TRY(loop_io_start(c->l, c->fd, LOOP_READ, on_accept, c, &c->io));
+    if (cfg->command_key != NULL && cfg->command_key->n != 0) {
+        TRY(control_redis_open(c->l, &c->cfg, c->started_us, &c->redis));
+        c->cfg.command_key = NULL; /* it was copied */
+    }
     if (pthread_create(&c->thread, NULL, run, c) != 0) {
         TRY(FAIL(E_NOMEM));
     }

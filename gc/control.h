@@ -8,7 +8,7 @@
  * {"ok":true,"node":..,"uptime_s":..,"sessions":..,"registrations":..,"calls":..,"postgres":..,"redis":..}
  *              {"op":"changes"}             -> {"ok":true,"change_seq":N,"followed":B}; asks the
  *                                              database at once; B: every worker is there
- *              {"op":"calls"}               ->
+ *              {"op":"calls","number","line","trunk","state", all optional} ->
  * {"ok":true,"calls":[{"id","call_id","caller","called","state","started","answered","route","worker"}]}
  *              {"op":"call","id":"..."}     -> {"ok":true,"call":{...},"ladder":[entry...]}   id:
  * our id or the Call-ID
@@ -18,12 +18,18 @@
  *              {"op":"ps"}                  -> provisioning servers and their health
  *              {"op":"trunks"}              -> {"ok":true,"trunks":[...]}: a row for each address,
  * with its state (up, suspect, down, unknown, removed), and the counts of its trunk
- *              {"op":"end","id":"..."}      -> ends a live call with BYE both ways
+ *              {"op":"end","id":"...","reason":"..","by":"..","spare_emergency":B}, all but the id
+ * optional -> ends a live call with BYE both ways
  *              {"op":"seal_credential","username","algorithm":"SHA-256|MD5","password"},
  *              {"op":"seal_trunk","trunk","user","password"} -> {"ok":true,"sealed":"<hex>"}
  *              {"op":"route","number":"...","from":"...","from_trunk":"...","at":seconds}, all but
  * the number optional -> {"ok":true,"outcome","number","rule","line","targets":[{"route","prefix",
  * "trunk","next_hop","called"}],"steps":[text...]}: what would become of that call
+ *              {"op":"events","since":{"NODE":{"start":"..","number":N}}} ->
+ * {"ok":true,"start":"..","last":N,"lost":N,"more":B,"events":[...]} calls' events behind that one
+ * (call_events.h); without a place of this node: none, only where it is now
+ *              {"op":"alarms"}              ->
+ * {"ok":true,"alarms":[{"alarm","severity","object","text"}]} what is wrong now
  *            Errors: {"ok":false,"error":"..."}. A list that was cut has "truncated":true.
  * Ladder     entry: {"at_us","from","to","text" (start
  * line),"mac":"ok|none|bad|replay|psk|digest|made|-","note" (routing decision), "octets" (whole
@@ -41,9 +47,12 @@
 #define CONTROL_CLIENT_MS   5000
 
 struct control;
+struct call_events;
+struct certs;
 struct dialplan;
 struct location;
 struct route;
+struct secret;
 struct store;
 struct trunk;
 struct workers;
@@ -60,6 +69,11 @@ struct control_cfg {          /* all borrowed, and outlive the control socket */
     /* As in struct route_query; NULL: all routes can be used. Control thread. */
     const char *(*route_usable)(void *arg, const struct route *r, const struct trunk *t);
     void *route_arg;
+    struct call_events *events; /* NULL: none are kept */
+    const struct certs *certs;  /* NULL: none are watched */
+    /* The same questions through Redis (gc/command.h): command_key NULL or empty: not. Copied. */
+    const struct secret *command_key;
+    const char *redis, *redis_user, *redis_password; /* as in base/redis.h */
 };
 
 /* E_NOTFOUND: no such group; E_EXISTS: another process answers at that path; E_IO. Main thread. */

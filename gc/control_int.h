@@ -4,6 +4,7 @@
 
 #include <jansson.h>
 
+#include "base/net.h"
 #include "base/view.h"
 #include "gc/control.h"
 
@@ -14,6 +15,14 @@ void control_ops_init(void);
 char *control_answer(const struct control_cfg *cfg, uint64_t started_us, struct view request,
                      size_t *out_n);
 
+/* control_redis.c: answers what comes through Redis, on the control thread's loop. cfg outlives it.
+ */
+struct loop;
+struct control_redis;
+MUST_CHECK enum err control_redis_open(struct loop *l, const struct control_cfg *cfg,
+                                       uint64_t started_us, struct control_redis **out);
+void control_redis_close(struct control_redis *c); /* NULL is fine */
+
 struct control_ask { /* one request */
     const struct control_cfg *cfg;
     uint64_t started_us;
@@ -22,9 +31,24 @@ struct control_ask { /* one request */
 };
 /* Octets from anywhere as a JSON string; a member; an element. Values are taken over. */
 json_t *control_text(struct view v);
+json_t *control_cstr(const char *s);
+json_t *control_count(uint64_t n);
+json_t *control_when(uint64_t us);                 /* RFC 3339; "" when it did not happen (0) */
+json_t *control_address(const struct net_addr *a); /* "" for none */
 void control_put(json_t *object, const char *key, json_t *value);
 void control_add(json_t *array, json_t *value);
 
+struct view control_view(const json_t *text); /* of a JSON string; empty: it is none */
+
+/* control_calls.c */
+struct trace_call;
+json_t *control_call_row(const struct trace_call *c, bool whole);
+void control_op_calls(struct control_ask *a, json_t *answer);
+void control_op_recent(struct control_ask *a, json_t *answer);
+void control_op_call(struct control_ask *a, json_t *answer);
+void control_op_end(struct control_ask *a, json_t *answer);
+void control_op_events(struct control_ask *a, json_t *answer); /* control_events.c */
+void control_op_alarms(struct control_ask *a, json_t *answer); /* control_alarms.c */
 void control_op_route(struct control_ask *a, json_t *answer);
 void control_op_trunks(struct control_ask *a, json_t *answer); /* control_trunks.c */
 

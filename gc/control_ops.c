@@ -11,12 +11,8 @@
 #include "gc/control_int.h"
 #include "gc/worker.h"
 
-#define CALLS_MAX     1000
-#define RECENT_MAX    100 /* when no limit is given */
-#define ROWS_MAX      20000
-#define LADDER_MAX    512
-#define LADDER_OCTETS ((size_t)6 * 1024 * 1024)
-#define PS_MAX        GC_PS_MAX
+#define ROWS_MAX 20000
+#define PS_MAX   GC_PS_MAX
 
 static void *json_take(size_t n)
 {
@@ -82,7 +78,7 @@ json_t *control_text(struct view v)
     return made;
 }
 
-static json_t *cstr(const char *s)
+json_t *control_cstr(const char *s)
 {
     return control_text(view_of(s));
 }
@@ -95,7 +91,7 @@ static json_t *hex(const uint8_t *p, size_t n)
     return json_string(b);
 }
 
-static json_t *when(uint64_t us) /* "" when it did not happen */
+json_t *control_when(uint64_t us)
 {
     char b[40] = "";
     time_t seconds = (time_t)(us / 1000000);
@@ -108,7 +104,7 @@ static json_t *when(uint64_t us) /* "" when it did not happen */
     return json_string(b);
 }
 
-static json_t *address(const struct net_addr *a)
+json_t *control_address(const struct net_addr *a)
 {
     char b[NET_TEXT_MAX] = "";
 
@@ -118,14 +114,20 @@ static json_t *address(const struct net_addr *a)
     return json_string(b);
 }
 
-static json_t *count(uint64_t n)
+json_t *control_count(uint64_t n)
 {
     return json_integer(n > INT64_MAX ? INT64_MAX : (json_int_t)n);
 }
 
 static json_t *seconds_until(uint64_t us, uint64_t now_us)
 {
-    return count(us > now_us ? (us - now_us) / 1000000 : 0);
+    return control_count(us > now_us ? (us - now_us) / 1000000 : 0);
+}
+
+struct view control_view(const json_t *text)
+{
+    return json_is_string(text) ? view_from(json_string_value(text), json_string_length(text))
+                                : VIEW("");
 }
 
 /* Takes value over; NULL counts as no memory. */
@@ -154,22 +156,22 @@ static void op_status(struct control_ask *a, json_t *answer)
 
     store_quiescent(a->cfg->store, a->cfg->n_workers);
     store_health(a->cfg->store, &h);
-    control_put(answer, "node", cstr(a->cfg->node));
+    control_put(answer, "node", control_cstr(a->cfg->node));
     control_put(answer, "version", json_string(HEADGATE_VERSION));
     control_put(answer, "uptime_s",
-                count(now > a->started_us ? (now - a->started_us) / 1000000 : 0));
-    control_put(answer, "workers", count(a->cfg->n_workers));
-    control_put(answer, "sessions", count(h.sessions));
-    control_put(answer, "registrations", count(location_count(a->cfg->location)));
-    control_put(answer, "calls", count(workers_calls(a->cfg->workers)));
+                control_count(now > a->started_us ? (now - a->started_us) / 1000000 : 0));
+    control_put(answer, "workers", control_count(a->cfg->n_workers));
+    control_put(answer, "sessions", control_count(h.sessions));
+    control_put(answer, "registrations", control_count(location_count(a->cfg->location)));
+    control_put(answer, "calls", control_count(workers_calls(a->cfg->workers)));
     control_put(answer, "postgres", json_string(h.postgres_up ? "up" : "down"));
     control_put(answer, "redis", json_string(h.redis_up ? "up" : "down"));
     control_put(answer, "snapshot", json_boolean(h.have_snapshot));
-    control_put(answer, "lines", count(lines));
-    control_put(answer, "change_seq", count(h.change_seq));
-    control_put(answer, "cdr_queued", count(h.cdr_queued));
-    control_put(answer, "cdr_spilled", count(h.cdr_spilled));
-    control_put(answer, "cdr_lost", count(h.cdr_lost));
+    control_put(answer, "lines", control_count(lines));
+    control_put(answer, "change_seq", control_count(h.change_seq));
+    control_put(answer, "cdr_queued", control_count(h.cdr_queued));
+    control_put(answer, "cdr_spilled", control_count(h.cdr_spilled));
+    control_put(answer, "cdr_lost", control_count(h.cdr_lost));
 }
 
 /* How far this node has followed the database. Asking makes it look. */
@@ -181,214 +183,9 @@ static void op_changes(struct control_ask *a, json_t *answer)
     store_look(a->cfg->store);
     store_health(a->cfg->store, &h);
     generation = store_generation(a->cfg->store); /* has what change_seq counts, or more */
-    control_put(answer, "change_seq", count(h.change_seq));
+    control_put(answer, "change_seq", control_count(h.change_seq));
     control_put(answer, "followed", json_boolean(workers_follow(a->cfg->workers, generation)));
     control_put(answer, "postgres", json_string(h.postgres_up ? "up" : "down"));
-}
-
-/* ---- calls -------------------------------------------------------------------------------------
- */
-static json_t *call_row(const struct trace_call *c, bool whole)
-{
-    json_t *o = json_object();
-
-    control_put(o, "id", cstr(c->id));
-    control_put(o, "call_id", cstr(c->call_id));
-    control_put(o, "caller", cstr(c->caller));
-    control_put(o, "called", cstr(c->called));
-    control_put(o, "state", json_string(trace_state_name(c->state)));
-    control_put(o, "started", when(c->started_us));
-    control_put(o, "answered", when(c->answered_us));
-    control_put(o, "route", cstr(c->route));
-    control_put(o, "worker", count(c->worker));
-    if (whole || c->state == TRACE_ENDED) {
-        control_put(o, "ended", when(c->ended_us));
-        control_put(o, "status", count(c->status));
-        control_put(o, "end_by", cstr(c->end_by));
-    }
-    if (whole) {
-        control_put(o, "routed", cstr(c->routed));
-        control_put(o, "caller_line", count(c->caller_line));
-        control_put(o, "callee_line", count(c->callee_line));
-    }
-    return o;
-}
-
-static uint64_t order_of(const struct trace_call *c)
-{
-    return c->state == TRACE_ENDED ? c->ended_us : c->started_us;
-}
-
-static int newest_first(const void *va, const void *vb)
-{
-    uint64_t a = order_of(va), b = order_of(vb);
-
-    return (a < b) - (a > b);
-}
-
-static void list_calls(struct control_ask *a, json_t *answer, bool ended, size_t limit)
-{
-    json_t *rows = json_array();
-    size_t n = 0, max = (size_t)a->cfg->n_workers * limit;
-    struct trace_call *all = mem_zalloc_array(max, sizeof *all);
-
-    control_put(answer, "calls", rows);
-    if (all == NULL) {
-        a->error = "out of memory";
-        return;
-    }
-    for (unsigned i = 0; i < a->cfg->n_workers; i++) {
-        n += trace_list(workers_trace(a->cfg->workers, i), ended, all + n, limit);
-    }
-    if (n > 0) {
-        qsort(all, n, sizeof *all, newest_first);
-    }
-    for (size_t i = 0; i < n && i < limit; i++) {
-        control_add(rows, call_row(&all[i], false));
-    }
-    if (n > limit || (!ended && n == limit)) {
-        control_put(answer, "truncated", json_true());
-    }
-    mem_free(all);
-}
-
-static void op_calls(struct control_ask *a, json_t *answer)
-{
-    list_calls(a, answer, false, CALLS_MAX);
-}
-
-static void op_recent(struct control_ask *a, json_t *answer)
-{
-    json_t *limit = json_object_get(a->request, "limit");
-    json_int_t n = limit != NULL ? json_integer_value(limit) : RECENT_MAX;
-
-    if (n <= 0 || n > CALLS_MAX) {
-        a->error = "limit: 1 to 1000";
-        return;
-    }
-    list_calls(a, answer, true, (size_t)n);
-}
-
-/* ---- one call ----------------------------------------------------------------------------------
- */
-/* Entries copied out while the trace is locked; made into JSON after. */
-struct ladder {
-    struct trace_entry entry[LADDER_MAX];
-    size_t at[LADDER_MAX]; /* of the octets in text */
-    size_t n, text_n, text_max;
-    char *text;
-    bool cut;
-};
-
-static void copy_entry(void *arg, const struct trace_entry *e)
-{
-    struct ladder *l = arg;
-    size_t need = e->octets.n + e->note.n;
-
-    if (l->n == LADDER_MAX || l->text_n + need > l->text_max) {
-        l->cut = true;
-        return;
-    }
-    l->entry[l->n] = *e;
-    l->at[l->n] = l->text_n;
-    l->n++;
-    if (e->octets.n > 0) {
-        memcpy(l->text + l->text_n, e->octets.p, e->octets.n);
-    }
-    if (e->note.n > 0) {
-        memcpy(l->text + l->text_n + e->octets.n, e->note.p, e->note.n);
-    }
-    l->text_n += need;
-}
-
-static json_t *entry_row(const struct ladder *l, size_t i)
-{
-    const struct trace_entry *e = &l->entry[i];
-    const char *p = l->text + l->at[i];
-    json_t *o = json_object();
-
-    control_put(o, "at_us", count(e->at_us));
-    control_put(o, "from", address(&e->from));
-    control_put(o, "to", address(&e->to));
-    control_put(o, "text", control_text(view_from(p, e->text.n)));
-    control_put(o, "mac", json_string(trace_mac_name(e->mac)));
-    control_put(o, "note", control_text(view_from(p + e->octets.n, e->note.n)));
-    control_put(o, "octets", control_text(view_from(p, e->octets.n)));
-    return o;
-}
-
-static struct view id_of(struct control_ask *a)
-{
-    const json_t *id = json_object_get(a->request, "id");
-
-    if (!json_is_string(id) || json_string_length(id) == 0) {
-        a->error = "id is missing";
-        return VIEW("");
-    }
-    return view_from(json_string_value(id), json_string_length(id));
-}
-
-static bool find_call(struct control_ask *a, struct view id, struct trace_call *c,
-                      void (*fn)(void *arg, const struct trace_entry *e), void *arg)
-{
-    for (unsigned i = 0; i < a->cfg->n_workers; i++) {
-        if (trace_find(workers_trace(a->cfg->workers, i), id, c, fn, arg)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static void op_call(struct control_ask *a, json_t *answer)
-{
-    struct view id = id_of(a);
-    struct ladder *l = mem_zalloc(sizeof *l);
-    struct trace_call c;
-    json_t *rows = NULL;
-
-    if (l != NULL) {
-        l->text_max = LADDER_OCTETS;
-        l->text = mem_zalloc(l->text_max);
-    }
-    if (l == NULL || l->text == NULL) {
-        a->error = "out of memory";
-    } else if (a->error == NULL && !find_call(a, id, &c, copy_entry, l)) {
-        a->error = "no such call";
-    }
-    if (a->error == NULL) {
-        control_put(answer, "call", call_row(&c, true));
-        rows = json_array();
-        control_put(answer, "ladder", rows);
-        for (size_t i = 0; i < l->n; i++) {
-            control_add(rows, entry_row(l, i));
-        }
-        if (l->cut) {
-            control_put(answer, "truncated", json_true());
-        }
-    }
-    if (l != NULL) {
-        mem_free(l->text);
-    }
-    mem_free(l);
-}
-
-static void op_end(struct control_ask *a, json_t *answer)
-{
-    struct view id = id_of(a);
-    struct trace_call c;
-
-    (void)answer;
-    if (a->error != NULL) {
-        return;
-    }
-    if (!find_call(a, id, &c, NULL, NULL)) {
-        a->error = "no such call";
-    } else if (c.state == TRACE_ENDED) {
-        a->error = "that call has ended";
-    } else {
-        LOG(LV_INFO, "control.end_call", KV("call", (const char *)c.id));
-        workers_end_call(a->cfg->workers, c.id, "ended by the operator");
-    }
 }
 
 /* ---- registrations, sessions, provisioning servers ---------------------------------------------
@@ -416,15 +213,17 @@ static json_t *binding_row(const struct control_ask *a, const struct snapshot *s
     const struct line *line = snapshot_line(snap, b->line_id);
     json_t *o = json_object();
 
-    control_put(o, "line", count(b->line_id));
+    control_put(o, "line", control_count(b->line_id));
     control_put(o, "number", control_text(line != NULL ? line->number : VIEW("")));
-    control_put(o, "contact", cstr(b->contact));
+    control_put(o, "contact", control_cstr(b->contact));
     control_put(o, "transport", json_string(sip_proto_name((enum sip_proto)b->proto)));
-    control_put(o, "remote", address(&b->remote));
+    control_put(o, "remote", control_address(&b->remote));
     control_put(o, "expires_s", seconds_until(b->expires_us, now_us));
     control_put(o, "bti", b->is_phone ? json_string("") : hex(b->bti_id, sizeof b->bti_id));
-    control_put(o, "phone", cstr(b->username));
-    control_put(o, "node", b->via_node.family == 0 ? cstr(a->cfg->node) : address(&b->via_node));
+    control_put(o, "phone", control_cstr(b->username));
+    control_put(o, "node",
+                b->via_node.family == 0 ? control_cstr(a->cfg->node)
+                                        : control_address(&b->via_node));
     return o;
 }
 
@@ -469,7 +268,7 @@ static void op_sessions(struct control_ask *a, json_t *answer)
     for (size_t i = 0; i < n; i++) {
         json_t *o = json_object();
         control_put(o, "kid", hex(all[i].kid, sizeof all[i].kid));
-        control_put(o, "line", count(all[i].line_id));
+        control_put(o, "line", control_count(all[i].line_id));
         control_put(o, "bti", hex(all[i].bti_id, sizeof all[i].bti_id));
         control_put(o, "expires_s", seconds_until(all[i].expires_us, now));
         control_add(rows, o);
@@ -491,11 +290,11 @@ static void op_ps(struct control_ask *a, json_t *answer)
     for (size_t i = 0; i < n; i++) {
         json_t *o = json_object();
         uint64_t at = all[i].last_answer_us;
-        control_put(o, "server", cstr(all[i].uri));
+        control_put(o, "server", control_cstr(all[i].uri));
         control_put(o, "healthy", json_boolean(all[i].healthy));
         control_put(o, "last_answer_s",
                     at == 0 ? json_null() : json_real((double)(now > at ? now - at : 0) / 1e6));
-        control_put(o, "missed", count(all[i].missed));
+        control_put(o, "missed", control_count(all[i].missed));
         control_add(rows, o);
     }
 }
@@ -542,7 +341,7 @@ static void op_seal_credential(struct control_ask *a, json_t *answer)
         e = workers_seal_credential(a->cfg->workers, username, is_md5 ? DIGEST_MD5 : DIGEST_SHA256,
                                     password, sealed, &n);
         put_sealed(a, answer, e, sealed, n);
-        control_put(answer, "realm", cstr(workers_realm(a->cfg->workers)));
+        control_put(answer, "realm", control_cstr(workers_realm(a->cfg->workers)));
     }
 }
 
@@ -576,18 +375,13 @@ static const struct {
     const char *name;
     void (*fn)(struct control_ask *a, json_t *answer);
 } OPS[] = {
-    {"status", op_status},
-    {"changes", op_changes},
-    {"calls", op_calls},
-    {"recent", op_recent},
-    {"call", op_call},
-    {"registrations", op_registrations},
-    {"sessions", op_sessions},
-    {"ps", op_ps},
-    {"end", op_end},
-    {"seal_credential", op_seal_credential},
-    {"seal_trunk", op_seal_trunk},
-    {"route", control_op_route},
+    {"status", op_status},         {"changes", op_changes},
+    {"calls", control_op_calls},   {"recent", control_op_recent},
+    {"call", control_op_call},     {"registrations", op_registrations},
+    {"sessions", op_sessions},     {"ps", op_ps},
+    {"end", control_op_end},       {"events", control_op_events},
+    {"alarms", control_op_alarms}, {"seal_credential", op_seal_credential},
+    {"seal_trunk", op_seal_trunk}, {"route", control_op_route},
     {"trunks", control_op_trunks},
 };
 
@@ -617,7 +411,7 @@ char *control_answer(const struct control_cfg *cfg, uint64_t started_us, struct 
     if (json_is_object(parsed)) {
         run_op(&a, answer);
     } else {
-        a.error = "one JSON object on one line of at most 4 KiB expected";
+        a.error = "one JSON object expected, through the control socket of at most 4 KiB";
     }
     if (a.error != NULL) {
         json_decref(answer);

@@ -404,6 +404,7 @@ void divert_answered(struct ctx *c, const struct leg *l)
     note_way(c->call, "local", l->who.line);
     give_line(c->call); /* the number that it had gone on to is out of it */
     trunks_give(c->w->ws->trunks, &c->call->way_out);
+    call_show_trunks(c->call);
 }
 
 void divert_end(struct ctx *c)

@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/proc.h"
+#include "gc/call_events.h"
 #include "gc/certs.h"
 #include "gc/control.h"
 #include "gc/park.h"
@@ -39,6 +40,7 @@ struct gate {
     struct sessions *sessions;
     struct location *location;
     struct stir *stir;
+    struct call_events *events;
     struct workers *workers;
     bool workers_run;
     struct store *store;
@@ -215,7 +217,7 @@ static void on_line_answer(void *arg, const struct line_answer *a)
     park_answer(g->workers, a->worker, a->ticket, a, sizeof *a);
 }
 
-static enum err read_cluster_key(const char *path, struct secret *out)
+static enum err read_key(const char *setting, const char *path, struct secret *out)
 {
     uint8_t b[CLUSTER_BYTES + 1];
     size_t n = 0;
@@ -229,7 +231,7 @@ static enum err read_cluster_key(const char *path, struct secret *out)
     }
     wipe(b, sizeof b);
     if (e != E_OK) {
-        LOG(LV_ERROR, "gc.cluster_key", KV("file", path), KV_ERR(e));
+        LOG(LV_ERROR, "gc.key", KV("setting", setting), KV("file", path), KV_ERR(e));
     }
     return e;
 }
@@ -282,9 +284,10 @@ static enum err start_workers(struct gate *g)
                               .location = g->location,
                               .metrics = g->metrics,
                               .cluster_key = &cluster_key,
+                              .events = g->events,
                               .n = g->n_workers,
                               .clock = clock_system()};
-    enum err e = read_cluster_key(g->set.cluster_key, &cluster_key);
+    enum err e = read_key("keys.cluster", g->set.cluster_key, &cluster_key);
 
     TRY(e);
     TRY(stir_open(&stir, &g->stir));
@@ -305,6 +308,7 @@ static const char *route_usable(void *arg, const struct route *r, const struct t
 
 static enum err start_control(struct gate *g)
 {
+    struct secret command_key = {0};
     const struct control_cfg cfg = {.path = g->set.control_socket,
                                     .group = g->set.control_group,
                                     .node = g->set.node_name,
@@ -315,9 +319,22 @@ static enum err start_control(struct gate *g)
                                     .dialplan = &g->plan.dialplan,
                                     .domain = g->set.domain,
                                     .route_usable = route_usable,
-                                    .route_arg = g->workers};
-    enum err e = control_start(&cfg, &g->control);
+                                    .route_arg = g->workers,
+                                    .events = g->events,
+                                    .certs = &g->certs,
+                                    .command_key = &command_key,
+                                    .redis = g->set.redis_address,
+                                    .redis_user = g->set.redis_user,
+                                    .redis_password = g->set.redis_password};
+    enum err e = g->set.command_key[0] != 0
+                     ? read_key("keys.command", g->set.command_key, &command_key)
+                     : E_OK;
 
+    if (e != E_OK) {
+        return e; /* it was said */
+    }
+    e = control_start(&cfg, &g->control);
+    secret_wipe(&command_key);
     if (e != E_OK) {
         LOG(LV_ERROR, "gc.control", KV("socket", g->set.control_socket), KV_ERR(e));
     }
@@ -347,6 +364,7 @@ static enum err gate_open(struct gate *g)
     TRY(certs_open(&g->certs, g->loop, g->metrics, g->n_workers + 1, &g->set));
     TRY(sessions_new((size_t)g->set.max_sessions, &g->sessions));
     TRY(location_new((size_t)g->set.max_registrations, &g->location));
+    TRY(call_events_new(0, &g->events));
     TRY(start_workers(g));
     TRY(start_control(g));
     e = health_open(g->loop, &g->plan.health, g->metrics, on_ready, g, &g->health);
@@ -370,6 +388,7 @@ static void gate_close(struct gate *g)
     if (g->workers != NULL) {
         workers_free(g->workers);
     }
+    call_events_free(g->events);
     certs_close(&g->certs);
     location_free(g->location);
     sessions_free(g->sessions);

@@ -40,6 +40,9 @@ const struct conf_field gc_fields[] = {
      "call records that PostgreSQL could not take yet"},
     {"keys.cluster", CONF_PATH, AT(cluster_key), "cluster.key", 0, 0,
      "32 octets, mode 0600: opens session keys that headgate-prov sealed"},
+    {"keys.command", CONF_PATH, AT(command_key), "", 0, 0,
+     "32 octets, mode 0600, the same as headgate-admin has: it may ask this node through Redis; "
+     "empty: by the control socket alone"},
     {"tls.certificate", CONF_PATH, AT(tls_certificate), "", 0, 0,
      "PEM, ours and then its chain, for tls: listeners; empty: sessions' keys only; read again by "
      "SIGHUP, as are tls.key and tls.ca"},

@@ -30,7 +30,7 @@ struct gc_settings {
     const char *conninfo;
     const char *redis_address, *redis_user, *redis_password;
     const char *snapshot_path, *spill_path;
-    const char *cluster_key;                        /* path */
+    const char *cluster_key, *command_key;          /* paths; command_key empty: none */
     const char *tls_certificate, *tls_key, *tls_ca; /* paths; empty: none */
     struct conf_list ps_servers;                    /* "udp:ip:port" */
     uint64_t ps_ping_ms, ps_dead_after;             /* missed pings */

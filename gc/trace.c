@@ -400,6 +400,27 @@ void trace_route(struct trace *t, trace_ref r, struct view routed, struct view r
     pthread_mutex_unlock(&t->lock);
 }
 
+static void set_name(char dst[64], const char *name)
+{
+    if (name != NULL) {
+        dst[0] = 0;
+        set_text(dst, 64, view_of(name));
+    }
+}
+
+void trace_trunks(struct trace *t, trace_ref r, const char *in, const char *out)
+{
+    struct slot *s = NULL;
+
+    pthread_mutex_lock(&t->lock);
+    s = slot_of(t, r);
+    if (s != NULL) {
+        set_name(s->call.trunk_in, in);
+        set_name(s->call.trunk_out, out);
+    }
+    pthread_mutex_unlock(&t->lock);
+}
+
 /* Under the lock. */
 static void set_ended(struct trace *t, struct slot *s)
 {
@@ -449,13 +470,20 @@ void trace_end(struct trace *t, trace_ref r, uint16_t status, const char *end_by
  */
 size_t trace_list(struct trace *t, bool ended, struct trace_call *out, size_t max)
 {
+    return trace_list_if(t, ended, NULL, NULL, out, max);
+}
+
+size_t trace_list_if(struct trace *t, bool ended, trace_fits_fn *fn, const void *arg,
+                     struct trace_call *out, size_t max)
+{
     size_t n = 0;
 
     pthread_mutex_lock(&t->lock);
     for (uint32_t at = t->newest[ended ? LIST_ENDED : LIST_LIVE]; at != NO_SLOT && n < max;
          at = t->slot[at].older) {
-        if (t->slot[at].used) {
-            out[n++] = t->slot[at].call;
+        const struct slot *s = &t->slot[at];
+        if (s->used && (fn == NULL || fn(arg, &s->call))) {
+            out[n++] = s->call;
         }
     }
     pthread_mutex_unlock(&t->lock);

@@ -36,10 +36,11 @@ const char *trace_state_name(enum trace_state s);
 struct trace_call { /* a call record, copied out */
     char id[TRACE_ID_MAX];
     char call_id[256];
-    char caller[64]; /* verified number, or "unproven" */
-    char called[64]; /* digits as dialled */
-    char routed[64]; /* after the dial plan */
-    char route[64];  /* "local", route name, "provisioning", "emergency" */
+    char caller[64];                  /* verified number, or "unproven" */
+    char called[64];                  /* digits as dialled */
+    char routed[64];                  /* after the dial plan */
+    char route[64];                   /* "local", route name, "provisioning", "emergency" */
+    char trunk_in[64], trunk_out[64]; /* names; empty: none */
     enum trace_state state;
     uint16_t worker, status;
     char end_by[16];
@@ -73,11 +74,17 @@ void trace_note(struct trace *t, trace_ref r, struct view note);
 /* Changes of the record; NULL/empty/0 leave a field as it is. */
 void trace_route(struct trace *t, trace_ref r, struct view routed, struct view route,
                  uint64_t callee_line);
+/* NULL leaves one as it is, empty: none. */
+void trace_trunks(struct trace *t, trace_ref r, const char *in, const char *out);
 void trace_state_set(struct trace *t, trace_ref r, enum trace_state s);
 void trace_end(struct trace *t, trace_ref r, uint16_t status, const char *end_by);
 
 /* Copies out up to max records, newest first; ended: those that ended, else the live ones. */
 size_t trace_list(struct trace *t, bool ended, struct trace_call *out, size_t max);
+/* The same of those that fit; fn is called under the lock. */
+typedef bool trace_fits_fn(const void *arg, const struct trace_call *c);
+size_t trace_list_if(struct trace *t, bool ended, trace_fits_fn *fn, const void *arg,
+                     struct trace_call *out, size_t max);
 /* By id or Call-ID. fn is called for each entry that is still there, oldest first, under the lock:
  * copy and leave. False: not known here. */
 bool trace_find(struct trace *t, struct view id, struct trace_call *out,

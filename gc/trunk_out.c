@@ -168,6 +168,7 @@ enum err trunk_enter(struct call *c, const struct target *t)
     }
     trunks_give(ws->trunks, &c->way_out);
     if (use.trunk == 0 && use.route == 0) {
+        call_show_trunks(c);
         return E_OK;
     }
     e = trunks_take(ws->trunks, &use, &room, loop_now_ms(c->w->loop));
@@ -176,6 +177,7 @@ enum err trunk_enter(struct call *c, const struct target *t)
         return e;
     }
     c->way_out = use;
+    call_show_trunks(c);
     return E_OK;
 }
 
@@ -197,6 +199,7 @@ enum err trunk_admit(struct call *c, bool always)
         return e;
     }
     c->way_in = use;
+    call_show_trunks(c);
     return E_OK;
 }
 

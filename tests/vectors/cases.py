@@ -212,6 +212,14 @@ def session_blob(i):
     return hexed({"plain": plain, "aad": ref.blob_aad(kid), "blob": blob})
 
 
+def command(i):
+    key, direction, node = H(i["command_key"]), i["direction"].encode(), i["node"].encode()
+    sealed = ref.command_seal(key, direction, node, H(i["salt"]), H(i["id"]), int(i["at_us"]), H(i["plain"]))
+    if ref.command_open(key, direction, node, sealed) != (H(i["id"]), int(i["at_us"]), H(i["plain"])):
+        raise AssertionError("a command does not open")
+    return hexed({"key": ref.command_key(key, direction, node, H(i["salt"])), "sealed": sealed})
+
+
 def digest(i):
     password, user = ref.digest_password(H(i["session_digest"])), i["kid"].encode()
     ha1 = ref.digest_hash(i["algorithm"], user, i["realm"].encode(), password.encode())
@@ -231,4 +239,4 @@ def certificate(i):
 
 OUT = {"hkdf": hkdf, "hpke": hpke, "seal": seal, "enrol": enrol, "session": session, "possession": possession,
        "bti_mac": bti_mac, "bti_mac_header": bti_mac_header, "replay": replay, "session_blob": session_blob,
-       "digest": digest, "certificate": certificate}  # and refused, which needs the inputs of enrol and session
+       "command": command, "digest": digest, "certificate": certificate}  # and refused, which needs the inputs of enrol and session

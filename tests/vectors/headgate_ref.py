@@ -983,6 +983,28 @@ def blob_open(cluster_key, kid, blob):
             "keys": [plain[40 + 32 * i:72 + 32 * i] for i in range(6)]}
 
 
+# ---- commands between machines, docs/state.md --------------------------------------------------------------------------
+
+COMMAND_LABEL = b"headgate command v1"
+
+
+def command_key(key, direction, node, salt):
+    info = COMMAND_LABEL + b"\0" + direction + b"\0" + node + b"\0" + salt
+    return hkdf_expand(hkdf_extract(COMMAND_LABEL, key), info, 32)
+
+
+def command_seal(key, direction, node, salt, id_, at_us, plain):
+    head = b"\1" + salt + id_ + struct.pack(">Q", at_us)
+    return head + gcm_seal(command_key(key, direction, node, salt), bytes(12), head, plain)
+
+
+def command_open(key, direction, node, sealed):
+    """Id, time and plain octets."""
+    demand(len(sealed) >= 57 and sealed[0] == 1, MALFORMED, "form of a command")
+    plain = gcm_open(command_key(key, direction, node, sealed[1:17]), bytes(12), sealed[:41], sealed[41:])
+    return sealed[17:33], struct.unpack(">Q", sealed[33:41])[0], plain
+
+
 # ---- standard phones, section 18 --------------------------------------------------------------------------------------
 
 DIGEST_LABEL = b"headgate v1 digest password"
