@@ -168,11 +168,12 @@ clean:
 	@rm -rf build
 
 install: all
-	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/headgate/prompts $(DESTDIR)$(PREFIX)/share/headgate/migrations $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/man/man8
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/headgate/prompts $(DESTDIR)$(PREFIX)/share/headgate/migrations $(DESTDIR)$(PREFIX)/share/man/man1 $(DESTDIR)$(PREFIX)/share/man/man8 $(DESTDIR)$(PREFIX)/share/bash-completion/completions
 	install $(PROGRAMS:%=$(B)/bin/%) $(DESTDIR)$(PREFIX)/bin
 	install -m 644 provisioning/prompts/*.ulaw $(DESTDIR)$(PREFIX)/share/headgate/prompts
 	install -m 644 migrations/*.sql $(DESTDIR)$(PREFIX)/share/headgate/migrations
 	install -m 644 docs/man/*.1 $(DESTDIR)$(PREFIX)/share/man/man1
 	install -m 644 docs/man/*.8 $(DESTDIR)$(PREFIX)/share/man/man8
+	$(B)/bin/headgatectl completion bash >$(DESTDIR)$(PREFIX)/share/bash-completion/completions/headgatectl
 
 -include $(shell find $(B) build/fuzz -name '*.d' 2>/dev/null)

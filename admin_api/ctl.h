@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "admin_api/ctl_http.h"
 #include "base/pg.h"
 
 /* CTL_PROPOSED: not done, because a policy wants two people for it: proposed. For main() alone,
@@ -30,6 +31,9 @@ struct ctl {
     const char *control;        /* headgate's control socket */
     const char *work_order_key; /* 32-octet file shared with headgate-prov */
     const char *migrations;     /* folder */
+    struct ctl_http_cfg http;   /* headgate-admin */
+    bool http_checked;
+    char proposed[256]; /* numbers of changes that two people are wanted for, with blanks between */
     bool json, wait;
     struct pg_sync *db; /* opened by ctl_db() on first use */
     bool has_session;   /* the database knows who we say we are */
@@ -74,7 +78,7 @@ int ctl_seal_trunk(struct ctl *c, struct view trunk, struct view user,
                    const struct secret *password, uint8_t *sealed, size_t max, size_t *out_n);
 
 /* Rows of texts, shown as an aligned table or as a JSON array of objects keyed by column. */
-#define CTL_COLUMNS_MAX 16
+#define CTL_SQL_COLUMNS_MAX 16
 int ctl_show(const struct ctl *c, const struct pg_result *r, const char *const *columns);
 /* One object: key/value pairs, NULL-terminated list of alternating texts. */
 void ctl_say(const struct ctl *c, const char *const *pairs);
@@ -83,6 +87,9 @@ void ctl_say(const struct ctl *c, const char *const *pairs);
 int ctl_seal_credential(struct ctl *c, const char *username, const char *algorithm,
                         const char *password, struct ctl_sealed *out);
 
+int ctl_api(struct ctl *c, struct ctl_args *a);
+int ctl_help(struct ctl *c, struct ctl_args *a);
+int ctl_completion(struct ctl *c, struct ctl_args *a);
 int ctl_migrate(struct ctl *c, struct ctl_args *a);
 int ctl_migrate_status(struct ctl *c, struct ctl_args *a);
 int ctl_pki_init(struct ctl *c, struct ctl_args *a);

@@ -124,7 +124,7 @@ static const char *field(const json_t *o, const char *key, char buf[64])
 
 static void print_rows(const json_t *rows, const char *const *columns)
 {
-    int width[CTL_COLUMNS_MAX];
+    int width[CTL_SQL_COLUMNS_MAX];
     char buf[64];
     size_t i = 0;
     json_t *row = NULL;

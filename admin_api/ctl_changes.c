@@ -64,7 +64,11 @@ int ctl_say_proposed(struct ctl *c, int rc)
     char ids[256], *at = ids, *id = NULL;
     bool alone = rc == CTL_PROPOSED; /* nothing else was printed */
 
-    if ((rc != CTL_OK && !alone) || c->db == NULL || !proposed(c, ids, sizeof ids)) {
+    if (rc != CTL_OK && !alone) {
+        return rc;
+    }
+    snprintf(ids, sizeof ids, "%s", c->proposed);
+    if (ids[0] == 0 && (c->db == NULL || !proposed(c, ids, sizeof ids))) {
         return rc;
     }
     while ((id = strsep(&at, " ")) != NULL) {

@@ -3,125 +3,32 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "admin_api/ctl.h"
+#include "admin_api/ctl_commands.h"
 #include "base/conf.h"
 #include "base/proc.h"
 
-struct command {
-    const char *words; /* one or two */
-    const char *args;
-    const char *help;
-    int (*run)(struct ctl *c, struct ctl_args *a);
-};
-
-#define TRUNK_OPTIONS                                                                              \
-    "[--port N] [--transport any|udp|tcp|tls] [--auth address|certificate] [--tls-name NAME] "     \
-    "[--source NETWORK,...|none] [--trusts-identity yes|no] [--sends-identity yes|no] "            \
-    "[--transit yes|no] [--number-form e164|bare|national] [--strip N] [--add DIGITS] "            \
-    "[--default-number NUMBER] [--max-channels N] [--max-cps N] [--ping SECONDS] "                 \
-    "[--user NAME --password-file FILE|-] [--stir-sign yes|no] [--stir-verify off|mark|reject]"
-#define SERVICE_OPTIONS                                                                            \
-    "[--caller-id yes|no] [--private yes|no] [--reject-anonymous yes|no] "                         \
-    "[--forward-always NUMBER|off] [--forward-busy NUMBER|off] [--forward-no-answer NUMBER|off] "  \
-    "[--no-answer-seconds N]"
-#define ROUTE_OPTIONS "[--priority N] [--weight N] [--max-channels N] [--time HOURS]"
-#define RULE_OPTIONS                                                                               \
-    "[--digits N|MIN-MAX|any] [--rank N] [--strip N] [--add KEYS] [--feature yes|no] "             \
-    "[--block yes|no]"
-
-static const struct command commands[] = {
-    {"migrate", "[--dry-run]", "bring the database schema up to date", ctl_migrate},
-    {"migrate status", "", "which migrations are applied", ctl_migrate_status},
-    {"pki init", "DIR [--name NAME]", "make a service provider root (key and certificate) in DIR",
-     ctl_pki_init},
-    {"pki ps", "DIR NAME [--days N]", "issue a provisioning server certificate NAME.pem, NAME.key",
-     ctl_pki_ps},
-    {"pki gc", "DIR NAME [--days N]", "issue a gate controller certificate", ctl_pki_gc},
-    {"pki stir", "DIR NAME --spc CODE|--tn NUMBER [--count N] [--days N]",
-     "issue a certificate that signs PASSporTs for a provider code or for numbers", ctl_pki_stir},
-    {"key new", "FILE", "write 32 random octets to a new file, mode 0600", ctl_key_new},
-    {"account add", "NAME", "new account", ctl_account_add},
-    {"account list", "", "accounts", ctl_account_list},
-    {"account bar", "ACCOUNT", "only 611 and emergency calls for all its lines", ctl_account_bar},
-    {"account unbar", "ACCOUNT", "lift that", ctl_account_unbar},
-    {"line add",
-     "ACCOUNT NUMBER [--name DISPLAY] [--level user|administrator] [--caller-id yes|no]",
-     "new line with its primary number (+E.164)", ctl_line_add},
-    {"line list", "", "lines", ctl_line_list},
-    {"line bar", "LINE", "only 611 and emergency calls", ctl_line_bar},
-    {"line unbar", "LINE", "lift that", ctl_line_unbar},
-    {"number add", "LINE NUMBER", "one more number for a line", ctl_number_add},
-    {"number remove", "NUMBER", "take a number away", ctl_number_remove},
-    {"service show", "LINE|NUMBER", "what a line subscribes to, and where its calls are forwarded",
-     ctl_service_show},
-    {"service set", "LINE|NUMBER " SERVICE_OPTIONS, "change what the options name",
-     ctl_service_set},
-    {"workorder new", "LINE [--hours N]", "print a new work-order number, once", ctl_order_new},
-    {"workorder list", "", "work orders, without their numbers", ctl_order_list},
-    {"workorder cancel", "ID", "make a work order useless", ctl_order_cancel},
-    {"bti list", "", "enrolled BTIs", ctl_bti_list},
-    {"bti revoke", "BTI", "end a BTI's sessions and registrations now", ctl_bti_revoke},
-    {"credential add", "USERNAME LINE [--algorithm sha-256|md5|both] [--password-file FILE]",
-     "Digest credentials for a phone of a line; a password that is made is printed, once",
-     ctl_credential_add},
-    {"credential list", "", "Digest credentials, without what they prove with",
-     ctl_credential_list},
-    {"credential disable", "USERNAME", "end its registrations and calls, keep the name",
-     ctl_credential_disable},
-    {"credential enable", "USERNAME", "lift that", ctl_credential_enable},
-    {"credential remove", "USERNAME", "the same for good", ctl_credential_remove},
-    {"trunk add", "NAME HOST " TRUNK_OPTIONS, "a gateway, PSAP or peer, by address or domain name",
-     ctl_trunk_add},
-    {"trunk list", "", "trunks", ctl_trunk_list},
-    {"trunk show", "NAME", "one trunk", ctl_trunk_show},
-    {"trunk set", "NAME [--host HOST] " TRUNK_OPTIONS, "change what the options name",
-     ctl_trunk_set},
-    {"trunk disable", "NAME", "no new calls to it and from it", ctl_trunk_disable},
-    {"trunk enable", "NAME", "lift that", ctl_trunk_enable},
-    {"trunk status", "", "addresses of trunks, whether they answer, calls over them (running node)",
-     ctl_trunk_status},
-    {"trunk remove", "NAME", "take a trunk away that no route uses", ctl_trunk_remove},
-    {"route add", "NAME PREFIX (NEXT_HOP | --trunk TRUNK) [--emergency] " ROUTE_OPTIONS,
-     "route a prefix to a trunk, or to sip:ADDRESS:PORT", ctl_route_add},
-    {"route list", "", "routes", ctl_route_list},
-    {"route set", "NAME [--prefix P] [--next-hop URI | --trunk TRUNK] " ROUTE_OPTIONS,
-     "change what the options name", ctl_route_set},
-    {"route remove", "NAME", "take a route away", ctl_route_remove},
-    {"route test", "NUMBER [--from NUMBER | --from-trunk TRUNK] [--at TIME]",
-     "what the running gate controller would do with a call, step by step", ctl_route_test},
-    {"rule add", "NAME PREFIX " RULE_OPTIONS, "a dial rule, tried before the built-in dial plan",
-     ctl_rule_add},
-    {"rule list", "", "dial rules", ctl_rule_list},
-    {"rule set", "NAME [--prefix P] " RULE_OPTIONS, "change what the options name", ctl_rule_set},
-    {"rule remove", "NAME", "take a dial rule away", ctl_rule_remove},
-    {"audit list", "[--object 'TABLE KEY'] [--limit N]", "who changed what, newest first",
-     ctl_audit_list},
-    {"audit verify", "[--head SEQ:HASH]", "whether any row of the log was altered or taken away",
-     ctl_audit_verify},
-    {"policy list", "", "what needs two people", ctl_policy_list},
-    {"policy set", "NAME on|off", "switch a policy; off needs two people", ctl_policy_set},
-    {"change list", "[--all]", "changes that wait for another person", ctl_change_list},
-    {"change show", "CHANGE", "one change, column by column", ctl_change_show},
-    {"change approve", "CHANGE", "make a change that another person proposed", ctl_change_approve},
-    {"change reject", "CHANGE", "decline a change, or take one's own back", ctl_change_reject},
-    {"status", "", "state of the gate controller", ctl_status},
-    {"calls", "[--recent]", "live calls (or the last that ended)", ctl_calls},
-    {"call show", "CALL [--ladder] [--octets]", "one call: who, what was decided, every message",
-     ctl_call_show},
-    {"call end", "CALL", "end a live call on both sides", ctl_call_end},
-    {"registrations", "", "where lines are registered", ctl_registrations},
-    {"sessions", "", "sessions held (never keys)", ctl_sessions},
-    {"ps", "", "provisioning servers and their health", ctl_ps},
-    {"cdr list", "[--limit N]", "call records, newest first", ctl_cdr_list},
-    {"trace list", "[--line LINE] [--limit N]", "calls that lines had traced (*57), newest first",
-     ctl_trace_list},
-};
-
 struct settings {
     const char *conninfo, *trace_conninfo, *control, *work_order_key, *migrations;
+    struct ctl_http_cfg http;
 };
 
 static const struct conf_field fields[] = {
+    {"admin.socket", CONF_PATH, offsetof(struct settings, http.socket), "/run/headgate/admin.sock",
+     0, 0, "socket of the headgate-admin on this machine, asked unless there is a url"},
+    {"admin.url", CONF_TEXT, offsetof(struct settings, http.url), "", 0, 0,
+     "https://HOST:PORT of a headgate-admin"},
+    {"admin.token_file", CONF_PATH, offsetof(struct settings, http.token_file), "", 0, 0,
+     "file with the token to ask with, mode 0600"},
+    {"admin.ca", CONF_PATH, offsetof(struct settings, http.ca), "", 0, 0,
+     "certificate authorities for url (PEM); else those of the system"},
+    {"admin.certificate", CONF_PATH, offsetof(struct settings, http.certificate), "", 0, 0,
+     "client certificate (PEM)"},
+    {"admin.private_key", CONF_PATH, offsetof(struct settings, http.private_key), "", 0, 0,
+     "its private key (PEM)"},
+    {"admin.timeout", CONF_MS, offsetof(struct settings, http.timeout_ms), "30s", 100, 600000,
+     "how long an answer may take"},
+    {"admin.retry", CONF_MS, offsetof(struct settings, http.retry_ms), "10s", 0, 600000,
+     "how long to go on asking where the answer is 429 or 503"},
     {"database.conninfo", CONF_TEXT, offsetof(struct settings, conninfo),
      "host=/var/run/postgresql dbname=headgate user=hg_admin", 0, 0, "libpq connection keywords"},
     {"database.trace_conninfo", CONF_TEXT, offsetof(struct settings, trace_conninfo),
@@ -134,48 +41,6 @@ static const struct conf_field fields[] = {
     {"database.migrations", CONF_PATH, offsetof(struct settings, migrations),
      "/usr/share/headgate/migrations", 0, 0, "folder with NNNN_name.sql"},
 };
-
-static void usage(FILE *to)
-{
-    fprintf(to, "usage: headgatectl [--config FILE] [-o table|json | --json] [--wait] COMMAND "
-                "[ARGUMENTS]\n\n");
-    for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
-        fprintf(to, "  %s%s%s\n      %s\n", commands[i].words, commands[i].args[0] != 0 ? " " : "",
-                commands[i].args, commands[i].help);
-    }
-    fprintf(to,
-            "\n--wait returns when the running gate controller goes by what the command wrote.\n"
-            "\nexamples:\n"
-            "  headgatectl line add 1 +12125550101 --name 'A. Subscriber'\n"
-            "  headgatectl workorder new 1\n"
-            "  headgatectl -o json calls --recent\n"
-            "  headgatectl call show 7f3a --ladder\n\n"
-            "The configuration file is --config, else $HEADGATECTL_CONFIG, else "
-            "/etc/headgate/ctl.yaml\n"
-            "(%s when it does not exist). Exit: 0 done, 1 refused, 64 usage, 69 unreachable,\n"
-            "70 internal, 78 configuration.\n",
-            "built-in defaults");
-}
-
-/* Longest match wins, so that "migrate status" is not "migrate". */
-static const struct command *find(int argc, char **argv, int *out_words)
-{
-    for (int words = 2; words >= 1; words--) {
-        char text[64];
-        if (argc < words) {
-            continue;
-        }
-        snprintf(text, sizeof text, "%s%s%s", argv[0], words == 2 ? " " : "",
-                 words == 2 ? argv[1] : "");
-        for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
-            if (strcmp(commands[i].words, text) == 0) {
-                *out_words = words;
-                return &commands[i];
-            }
-        }
-    }
-    return NULL;
-}
 
 static struct conf *load(const char *path, struct settings *s)
 {
@@ -203,16 +68,15 @@ static struct conf *load(const char *path, struct settings *s)
 static int run(struct ctl *c, int argc, char **argv)
 {
     int words = 0;
-    const struct command *cmd = find(argc, argv, &words);
+    const struct ctl_command *cmd = ctl_find_command(argc, argv, &words);
     struct ctl_args a;
 
     if (cmd == NULL) {
-        fprintf(stderr, "headgatectl: no command '%s'; --help lists them\n", argv[0]);
-        return CTL_USAGE;
+        return ctl_fail(CTL_USAGE, "no command '%s'; --help lists them", argv[0]);
     }
     a = (struct ctl_args){argc - words, argv + words};
     if (ctl_flag(&a, "--help")) {
-        printf("usage: headgatectl %s %s\n  %s\n", cmd->words, cmd->args, cmd->help);
+        ctl_command_help(stdout, cmd);
         return CTL_OK;
     }
     int rc = cmd->run(c, &a);
@@ -224,12 +88,29 @@ static int run(struct ctl *c, int argc, char **argv)
     return rc == CTL_OK && c->wait ? ctl_in_force(c) : rc;
 }
 
+/* "--NAME VALUE" instead of what the file says. */
+static void take_http(struct ctl_args *a, struct ctl_http_cfg *to)
+{
+    const struct {
+        const char *name, **to;
+    } options[] = {
+        {"--socket", &to->socket},           {"--url", &to->url},
+        {"--token-file", &to->token_file},   {"--ca", &to->ca},
+        {"--certificate", &to->certificate}, {"--private-key", &to->private_key},
+    };
+
+    for (size_t i = 0; i < sizeof options / sizeof *options; i++) {
+        const char *v = ctl_option(a, options[i].name);
+        *options[i].to = v != NULL ? v : *options[i].to;
+    }
+}
+
 static int take_globals(struct ctl_args *a, struct ctl *c, const char **out_config)
 {
     const char *format = NULL;
 
     if (a->n > 0 && (strcmp(a->v[0], "--help") == 0 || strcmp(a->v[0], "-h") == 0)) {
-        usage(stdout);
+        ctl_usage(stdout);
         exit(CTL_OK);
     }
     if (a->n > 0 && strcmp(a->v[0], "--version") == 0) {
@@ -263,16 +144,18 @@ int main(int argc, char **argv)
         return rc;
     }
     if (a.n == 0) {
-        usage(stderr);
+        ctl_usage(stderr);
         return CTL_USAGE;
     }
     conf = load(config, &s);
     c.conninfo = s.conninfo;
+    c.http = s.http;
+    take_http(&a, &c.http);
     c.trace_conninfo = s.trace_conninfo;
     c.control = s.control;
     c.work_order_key = s.work_order_key;
     c.migrations = s.migrations;
-    rc = run(&c, a.n, a.v);
+    rc = a.n > 0 ? run(&c, a.n, a.v) : ctl_fail(CTL_USAGE, "no command; --help lists them");
     pg_sync_close(c.db);
     conf_free(conf);
     return rc;
