@@ -195,7 +195,7 @@ int ctl_route_set(struct ctl *c, struct ctl_args *a)
     struct route_row row;
     struct opts o = {.a = a};
     int rc = a->n > 0 ? ctl_query(c,
-                                  "SELECT r.name, prefix, next_hop, t.name, kind, priority, "
+                                  "SELECT r.name, prefix, next_hop, t.name, kind, r.priority, "
                                   "weight, r.max_channels, days, from_min, to_min, utc_offset_min "
                                   "+ 840 FROM core.route r LEFT JOIN core.trunk t USING (trunk_id) "
                                   "WHERE r.name = $1",
@@ -253,10 +253,10 @@ int ctl_route_set(struct ctl *c, struct ctl_args *a)
 int ctl_route_list(struct ctl *c, struct ctl_args *a)
 {
     return show_rows(c, a, "route list",
-                     "SELECT r.name, kind, prefix, priority, weight, coalesce(next_hop, ''), "
+                     "SELECT r.name, kind, prefix, r.priority, weight, coalesce(next_hop, ''), "
                      "coalesce(t.name, ''), r.max_channels, " TIME_SQL
                      " FROM core.route r LEFT JOIN core.trunk t USING (trunk_id) ORDER BY kind, "
-                     "prefix, priority, r.name",
+                     "prefix, r.priority, r.name",
                      (const char *const[]){"name", "kind", "prefix", "priority", "weight",
                                            "next_hop", "trunk", "max_channels", "time", NULL});
 }
