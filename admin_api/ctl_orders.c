@@ -1,99 +1,62 @@
-/* Work orders (seed, step 307): the number is made here, shown once, and stored as a keyed hash
- * only. */
+/* Work orders: the number is shown once (admin_api/work_order.h). */
 #include <stdio.h>
 #include <string.h>
 
 #include "admin_api/ctl.h"
-#include "base/crypto.h"
+#include "admin_api/work_order.h"
+#include "base/secret.h"
 
-#define ORDER_DIGITS 12 /* 10^12 possibilities against three tries and a lock-out */
-
-static int read_key(const struct ctl *c, struct secret *out)
+static int store(struct ctl *c, const char *line, const char *hours, const struct work_order *w)
 {
-    uint8_t b[33];
-    size_t n = 0;
-    enum err e = secret_file_read(c->work_order_key, false, b, sizeof b, &n);
-
-    if (e == E_OK && n == 32) {
-        e = secret_set(out, b, n);
-    } else if (e == E_OK) {
-        e = FAIL(E_RANGE);
-    }
-    wipe(b, sizeof b);
-    return e == E_OK ? CTL_OK
-                     : ctl_fail(CTL_BROKEN, "work-order key %s: %s (32 octets, mode 0600)",
-                                c->work_order_key, err_text(e));
-}
-
-/* Each digit from its own octet; octets that would bias it are drawn again. */
-static enum err draw_digits(char out[ORDER_DIGITS + 1])
-{
-    enum err e = E_CRYPTO;
-    uint8_t b = 0;
-
-    for (size_t i = 0; i < ORDER_DIGITS;) {
-        TRY(crypto_random(&b, 1));
-        if (b < 250) {
-            out[i++] = (char)('0' + b % 10);
-        }
-    }
-    out[ORDER_DIGITS] = 0;
-    e = E_OK;
-out:
-    return e;
-}
-
-static int store(struct ctl *c, const char *line, const char *hours, const char *digits,
-                 const struct secret *key)
-{
-    uint8_t digest[SHA256_BYTES];
     struct pg_result *r = NULL;
     char id[24] = "";
-    int rc = CTL_OK;
-
-    if (hmac_sha256(key, view_of(digits), digest) != E_OK) {
-        return ctl_fail(CTL_BROKEN, "cannot hash the work order");
-    }
-    rc =
+    int rc =
         ctl_query(c,
                   "INSERT INTO prov.work_order (digest, hint, line_id, expires_at) VALUES ($1, $2, "
                   "$3, now() + make_interval(hours => $4::int)) RETURNING work_order_id",
-                  (const struct pg_param[]){PG_BYTES(view_from(digest, sizeof digest)),
-                                            PG_TEXT(view_of(digits + ORDER_DIGITS - 2)),
+                  (const struct pg_param[]){PG_BYTES(view_from(w->digest, sizeof w->digest)),
+                                            PG_TEXT(view_of(work_order_hint(w))),
                                             PG_TEXT(view_of(line)), PG_TEXT(view_of(hours))},
                   4, &r);
+
     if (rc == CTL_OK && view_to_cstr(pg_text(r, 0, 0), id, sizeof id) == E_OK) {
-        ctl_say(c, (const char *const[]){"work_order", digits, "id", id, "line", line, NULL});
+        ctl_say(c, (const char *const[]){"work_order", w->digits, "id", id, "line", line, NULL});
     }
     pg_result_free(r);
     return rc;
 }
 
+static int make(const struct ctl *c, struct work_order *w)
+{
+    enum err e = work_order_make(c->work_order_key, w);
+
+    return e == E_OK ? CTL_OK
+                     : ctl_fail(CTL_BROKEN, "work-order key %s: %s (32 octets, mode 0600)",
+                                c->work_order_key, err_text(e));
+}
+
 int ctl_order_new(struct ctl *c, struct ctl_args *a)
 {
     const char *hours_text = ctl_option(a, "--hours");
-    char line[24], hours[24] = "168", digits[ORDER_DIGITS + 1] = "";
-    struct secret key = {.n = 0};
+    char line[24], hours[24];
+    struct work_order w = {.digits = ""};
     int rc = a->n == 1 ? ctl_id(a->v[0], "LINE", line)
                        : ctl_fail(CTL_USAGE, "usage: headgatectl workorder new LINE [--hours N]");
 
+    snprintf(hours, sizeof hours, "%d", WORK_ORDER_HOURS);
     if (rc == CTL_OK && hours_text != NULL) {
         rc = ctl_id(hours_text, "--hours", hours);
     }
     if (rc == CTL_OK && strlen(hours) > 5) {
-        rc = ctl_fail(CTL_USAGE, "--hours is at most 99999");
+        rc = ctl_fail(CTL_USAGE, "--hours is at most %d", WORK_ORDER_HOURS_MAX);
     }
     if (rc == CTL_OK) {
-        rc = read_key(c, &key);
-    }
-    if (rc == CTL_OK && draw_digits(digits) != E_OK) {
-        rc = ctl_fail(CTL_BROKEN, "no randomness");
+        rc = make(c, &w);
     }
     if (rc == CTL_OK) {
-        rc = store(c, line, hours, digits, &key);
+        rc = store(c, line, hours, &w);
     }
-    secret_wipe(&key);
-    wipe(digits, sizeof digits);
+    wipe(&w, sizeof w);
     return rc;
 }
 

@@ -61,7 +61,10 @@ struct view httpd_header(const struct httpd_request *r, const char *name);
 void httpd_answer(const struct httpd_request *r, unsigned status, const char *content_type,
                   const char *const *headers, struct view body);
 /* A body without known end. pull writes up to max octets; blocks for at most a second; 0: nothing
- * yet (it is called again), negative: the end. done is called exactly once, whatever happens. */
+ * yet (it is called again), HTTPD_PULL_END: that was all, HTTPD_PULL_FAILED: it was not, and the
+ * peer must see that (the connection is closed without the last chunk). done is called exactly
+ * once, whatever happens. */
+enum { HTTPD_PULL_END = -1, HTTPD_PULL_FAILED = -2 };
 typedef ssize_t httpd_pull_fn(void *arg, char *to, size_t max);
 void httpd_stream(const struct httpd_request *r, unsigned status, const char *content_type,
                   const char *const *headers, httpd_pull_fn *pull, void (*done)(void *arg),

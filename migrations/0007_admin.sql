@@ -46,7 +46,7 @@ END $$;
 -- What of a token must not be told is its hash.
 CREATE OR REPLACE FUNCTION core.without_secrets_of_row(r jsonb) RETURNS jsonb
     LANGUAGE sql IMMUTABLE SET search_path = pg_catalog AS $$
-    SELECT jsonb_object_agg(key, CASE WHEN key IN ('auth_sealed', 'ha1_sealed', 'hash') AND value NOT IN ('null', '"\\x"')
+    SELECT jsonb_object_agg(key, CASE WHEN key IN ('auth_sealed', 'ha1_sealed', 'hash', 'digest', 'spent_k_u') AND value NOT IN ('null', '"\\x"')
         THEN to_jsonb('sha256:' || left(encode(sha256(convert_to(value #>> '{}', 'UTF8')), 'hex'), 16)) ELSE value END)
     FROM jsonb_each(r)
 $$;
@@ -59,7 +59,7 @@ BEGIN
     IF TG_OP <> 'INSERT' THEN a.before := to_jsonb(OLD); END IF;
     IF TG_OP <> 'DELETE' THEN a.after := to_jsonb(NEW); END IF;
     IF a.before = a.after THEN RETURN NULL; END IF;
-    IF TG_TABLE_NAME IN ('trunk', 'credential', 'change', 'token') THEN
+    IF TG_TABLE_NAME IN ('trunk', 'credential', 'change', 'token', 'work_order') THEN
         a.before := core.without_secrets(a.before);
         a.after := core.without_secrets(a.after);
     END IF;
