@@ -18,6 +18,8 @@
  *              {"op":"ps"}                  -> provisioning servers and their health
  *              {"op":"trunks"}              -> {"ok":true,"trunks":[...]}: a row for each address,
  * with its state (up, suspect, down, unknown, removed), and the counts of its trunk
+ *              {"op":"peers"}               -> {"ok":true,"node","trusted":[ip...],
+ * "emergency_next_hops":[uri...]} of the configuration in force
  *              {"op":"end","id":"...","reason":"..","by":"..","spare_emergency":B}, all but the id
  * optional -> ends a live call with BYE both ways
  *              {"op":"seal_credential","username","algorithm":"SHA-256|MD5","password"},

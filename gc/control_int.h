@@ -51,5 +51,6 @@ void control_op_events(struct control_ask *a, json_t *answer); /* control_events
 void control_op_alarms(struct control_ask *a, json_t *answer); /* control_alarms.c */
 void control_op_route(struct control_ask *a, json_t *answer);
 void control_op_trunks(struct control_ask *a, json_t *answer); /* control_trunks.c */
+void control_op_peers(struct control_ask *a, json_t *answer);  /* control_peers.c */
 
 #endif

@@ -382,7 +382,7 @@ static const struct {
     {"end", control_op_end},       {"events", control_op_events},
     {"alarms", control_op_alarms}, {"seal_credential", op_seal_credential},
     {"seal_trunk", op_seal_trunk}, {"route", control_op_route},
-    {"trunks", control_op_trunks},
+    {"trunks", control_op_trunks}, {"peers", control_op_peers},
 };
 
 static void run_op(struct control_ask *a, json_t *answer)

@@ -75,6 +75,13 @@ struct ps_state {
     uint32_t missed;
 };
 size_t workers_ps(struct workers *w, struct ps_state *out, size_t max);
+/* The hosts that the configuration in force names. Any thread. */
+struct peers_named {
+    unsigned n_trusted, n_emergency;
+    struct net_addr trusted[GC_TRUSTED_MAX];
+    struct gc_next_hop emergency[GC_EMERGENCY_MAX];
+};
+void workers_peers(struct workers *w, struct peers_named *out);
 /* For the usable() of routing/route.h, arg: a struct workers. Any thread. */
 const char *workers_obstacle(const struct workers *w, const struct route *r, const struct trunk *t);
 /* What is known of trunks now. Any thread. */

@@ -99,3 +99,15 @@ size_t workers_ps(struct workers *w, struct ps_state *out, size_t max)
     BUG_ON(pthread_mutex_unlock(&w->live_lock) != 0);
     return n;
 }
+
+void workers_peers(struct workers *w, struct peers_named *out)
+{
+    const struct gc_plan *plan = NULL;
+
+    BUG_ON(pthread_mutex_lock(&w->live_lock) != 0);
+    plan = &w->live->plan;
+    *out = (struct peers_named){.n_trusted = plan->n_trusted, .n_emergency = plan->n_emergency};
+    memcpy(out->trusted, plan->trusted, sizeof out->trusted);
+    memcpy(out->emergency, plan->emergency, sizeof out->emergency);
+    BUG_ON(pthread_mutex_unlock(&w->live_lock) != 0);
+}
