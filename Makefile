@@ -43,7 +43,8 @@ NEED_media := media base
 NEED_gc := gc lawful_intercept signaling authz routing base
 NEED_provisioning := provisioning media signaling authz base
 NEED_bti := bti provisioning media signaling authz base
-NEED_admin_api := admin_api routing base
+# Of gc only the sealing of commands (gc/command.c), which knows base alone.
+NEED_admin_api := admin_api routing gc base
 NEED_scenario := gc lawful_intercept signaling authz routing base
 
 PROGRAMS := headgate headgate-prov bti headgatectl
