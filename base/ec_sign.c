@@ -8,6 +8,7 @@
 #include <openssl/pem.h>
 #include <string.h>
 
+#include "base/crypto.h"
 #include "base/ec_sign_int.h"
 #include "base/mem.h"
 #include "base/secret.h"
@@ -69,6 +70,31 @@ void ec_key_free(struct ec_key *k)
         EVP_PKEY_free(k->key);
         mem_free(k);
     }
+}
+
+enum err ec_key_public(const struct ec_key *k, char *pem, size_t pem_bytes, uint8_t spki_sha256[32])
+{
+    unsigned char *der = NULL;
+    char *text = NULL;
+    BIO *out = BIO_new(BIO_s_mem());
+    int n = i2d_PUBKEY(k->key, &der);
+    long chars = out && PEM_write_bio_PUBKEY(out, k->key) == 1 ? BIO_get_mem_data(out, &text) : 0;
+    enum err e = n > 0 && chars > 0 ? E_OK : FAIL(E_CRYPTO);
+
+    if (e == E_OK && (size_t)chars >= pem_bytes) {
+        e = FAIL(E_RANGE);
+    }
+    if (e == E_OK) {
+        e = sha256(view_from(der, (size_t)n), spki_sha256);
+    }
+    if (e == E_OK) {
+        memcpy(pem, text, (size_t)chars);
+        pem[chars] = 0;
+    }
+    OPENSSL_free(der);
+    BIO_free(out);
+    ERR_clear_error();
+    return e;
 }
 
 enum err ec_public_of(EVP_PKEY *key, struct ec_public **out)

@@ -18,6 +18,10 @@ struct ec_public; /* P-256 */
 /* A file that only its owner may read (base/secret.h): E_DENIED; E_PARSE: no P-256 key in PEM. */
 MUST_CHECK enum err ec_key_load(const char *path, struct ec_key **out);
 void ec_key_free(struct ec_key *k); /* NULL is fine */
+/* What others verify with: SubjectPublicKeyInfo in PEM (a C string), and its SHA-256 over DER,
+ * which names the key. E_RANGE: pem is too small (256 octets do). */
+MUST_CHECK enum err ec_key_public(const struct ec_key *k, char *pem, size_t pem_bytes,
+                                  uint8_t spki_sha256[32]);
 /* Of SubjectPublicKeyInfo in PEM. */
 MUST_CHECK enum err ec_public_read(struct view pem, struct ec_public **out);
 void ec_public_free(struct ec_public *k);

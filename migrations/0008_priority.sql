@@ -150,7 +150,6 @@ BEGIN
 END $$;
 REVOKE ALL ON FUNCTION core.guard_preemption(), core.guard_emergency_mode() FROM PUBLIC;
 GRANT SELECT ON core.emergency_mode TO hg_gc;
-GRANT SELECT (priority, is_operator) ON core.trunk TO hg_api;
 GRANT SELECT ON core.preemption, core.emergency_mode TO hg_admin;
 GRANT SELECT (priority, is_operator) ON core.trunk TO hg_api;
 GRANT SELECT, INSERT ON core.preemption, core.emergency_mode TO hg_api;
