@@ -63,9 +63,11 @@ struct patch {
     struct trunk *trunks;
     struct route *routes;
     struct dial_rule *rules;
-    size_t n_lines, n_numbers, n_btis, n_credentials, n_trunks, n_routes, n_rules;
-    size_t max_lines, max_numbers, max_btis, max_credentials, max_trunks, max_routes, max_rules;
-    bool has_plan; /* all trunks, routes and rules were read again */
+    struct emergency_mode *modes;
+    size_t n_lines, n_numbers, n_btis, n_credentials, n_trunks, n_routes, n_rules, n_modes;
+    size_t max_lines, max_numbers, max_btis, max_credentials, max_trunks, max_routes, max_rules,
+        max_modes;
+    bool has_plan; /* all trunks, routes, rules and modes were read again */
     uint64_t order, plan_order;
     uint64_t horizon; /* changes before this transaction number are contained; 0: as before */
 };
@@ -84,11 +86,13 @@ size_t patch_rows(const struct patch *p);
 /* NULL: says nothing of it. The latest reading. */
 const struct patch_bti *patch_find_bti(const struct patch *p, const uint8_t bti_id[16]);
 
-/* store_plan.c: trunks, routes, dial rules, which come all or not at all, and credentials */
+/* store_plan.c: trunks, routes, dial rules, emergency modes, which come all or not at all, and
+ * credentials */
 void patch_plan(struct patch *p); /* all of them follow, those of before are void */
 MUST_CHECK enum err patch_add_trunk(struct patch *p, const struct trunk *t);
 MUST_CHECK enum err patch_add_route(struct patch *p, const struct route *r);
 MUST_CHECK enum err patch_add_rule(struct patch *p, const struct dial_rule *r);
+MUST_CHECK enum err patch_add_mode(struct patch *p, const struct emergency_mode *m);
 MUST_CHECK enum err patch_copy_plan(const struct patch *from, struct patch *to);
 MUST_CHECK enum err patch_copy_credentials(const struct patch *from, uint64_t order,
                                            struct patch *to);
@@ -139,25 +143,33 @@ void load_free(struct load *l);
     "CASE WHEN c.disabled THEN 1 ELSE 0 END, encode(c.ha1_sealed, 'hex')), ',') "                  \
     "FROM core.credential c WHERE c.line_id = l.line_id), "                                        \
     "s.caller_id, s.private, s.rejects_anonymous, s.no_answer_s, s.forward_always, "               \
-    "s.forward_busy, s.forward_no_answer"
+    "s.forward_busy, s.forward_no_answer, l.priority"
 #define BTI_COLUMNS "b.line_id, b.revoked_at IS NOT NULL"
 #define SQL_TRUNKS                                                                                 \
     "SELECT trunk_id, name, host, port, transport, auth, tls_name, "                               \
     "array_to_string(sources, ' '), trusts_identity, sends_identity, may_transit, disabled, "      \
     "number_form, strip, add_digits, default_number, max_channels, max_cps, ping_s, auth_user, "   \
-    "auth_sealed, stir_sign, stir_verify FROM core.trunk"
+    "auth_sealed, stir_sign, stir_verify, priority, is_operator FROM core.trunk"
 #define SQL_ROUTES                                                                                 \
     "SELECT route_id, name, kind, prefix, priority, next_hop, trunk_id, weight, max_channels, "    \
     "days, from_min, to_min, utc_offset_min + 840 FROM core.route"
 #define SQL_RULES                                                                                  \
     "SELECT name, prefix, min_digits, max_digits, rank, strip, add_digits, is_feature, blocked "   \
     "FROM core.dial_rule"
+#define SQL_MODES                                                                                  \
+    "SELECT id, (extract(epoch FROM declared_at) * 1000000)::bigint, "                             \
+    "(extract(epoch FROM ends_at) * 1000000)::bigint, scope, share, "                              \
+    "array_to_string(prefixes, ' '), array_to_string(trunks, ' '), "                               \
+    "array_to_string(exempt_lines, ' '), array_to_string(exempt_trunks, ' '), declared_by, "       \
+    "reason FROM core.emergency_mode WHERE ended_at IS NULL AND ends_at > now() ORDER BY id "      \
+    "LIMIT 64"
 MUST_CHECK enum err load_line_row(struct patch *p, const struct pg_result *r, size_t row);
 MUST_CHECK enum err load_bti_row(struct patch *p, const struct pg_result *r, size_t row);
-/* SQL_TRUNKS, SQL_ROUTES, SQL_RULES */
+/* SQL_TRUNKS, SQL_ROUTES, SQL_RULES, SQL_MODES */
 MUST_CHECK enum err load_trunk_row(struct patch *p, const struct pg_result *r, size_t row);
 MUST_CHECK enum err load_route_row(struct patch *p, const struct pg_result *r, size_t row);
 MUST_CHECK enum err load_rule_row(struct patch *p, const struct pg_result *r, size_t row);
+MUST_CHECK enum err load_mode_row(struct patch *p, const struct pg_result *r, size_t row);
 
 /* ---- store_keys.c ------------------------------------------------------------------------------
  */
@@ -176,7 +188,7 @@ struct keys { /* what changed */
     struct id_set lines, accounts;
     struct bti_set btis;
     struct id_set heard; /* hashes of keys that a NOTIFY named */
-    bool plan;           /* trunks, routes or dial rules */
+    bool plan;           /* trunks, routes, dial rules or emergency modes */
     uint64_t horizon;    /* after these were read; 0: says nothing */
 };
 

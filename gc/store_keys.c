@@ -109,7 +109,7 @@ bool keys_add(struct keys *k, struct view table, struct view key)
     uint64_t id = 0;
 
     if (view_eq(table, VIEW("route")) || view_eq(table, VIEW("trunk")) ||
-        view_eq(table, VIEW("dial_rule"))) {
+        view_eq(table, VIEW("dial_rule")) || view_eq(table, VIEW("emergency_mode"))) {
         k->plan = true;
         return true;
     }

@@ -18,6 +18,7 @@ enum step {
     STEP_TRUNKS,
     STEP_ROUTES,
     STEP_RULES,
+    STEP_MODES,
     STEP_COMMIT,
     STEP_END
 };
@@ -99,6 +100,7 @@ static void load_service(struct line *l, const struct pg_result *r, size_t row)
     l->forward[FORWARD_ALWAYS] = pg_text(r, row, 12);
     l->forward[FORWARD_BUSY] = pg_text(r, row, 13);
     l->forward[FORWARD_NO_ANSWER] = pg_text(r, row, 14);
+    l->priority = pg_text(r, row, 15);
 }
 
 /* id, LINE_COLUMNS */
@@ -199,7 +201,9 @@ enum err load_trunk_row(struct patch *p, const struct pg_result *r, size_t row)
         .auth_user = pg_text(r, row, 19),
         .auth_sealed = view_from(sealed, n),
         .stir_sign = pg_bool(r, row, 21),
-        .stir_verify = verify_of(pg_text(r, row, 22))};
+        .stir_verify = verify_of(pg_text(r, row, 22)),
+        .priority = pg_text(r, row, 23),
+        .is_operator = pg_bool(r, row, 24)};
 
     return e == E_OK ? patch_add_trunk(p, &t) : FAIL(E_PARSE);
 }
@@ -239,6 +243,31 @@ enum err load_rule_row(struct patch *p, const struct pg_result *r, size_t row)
     return patch_add_rule(p, &rule);
 }
 
+static enum mode_scope scope_of(struct view name) /* an unknown one: the row is left out */
+{
+    return view_eq(name, VIEW("all"))      ? MODE_ALL
+           : view_eq(name, VIEW("region")) ? MODE_REGION
+           : view_eq(name, VIEW("trunks")) ? MODE_TRUNKS
+                                           : (enum mode_scope)(MODE_TRUNKS + 1);
+}
+
+enum err load_mode_row(struct patch *p, const struct pg_result *r, size_t row)
+{
+    const struct emergency_mode m = {.mode_id = pg_u64(r, row, 0),
+                                     .declared_us = pg_u64(r, row, 1),
+                                     .ends_us = pg_u64(r, row, 2),
+                                     .scope = scope_of(pg_text(r, row, 3)),
+                                     .share = (uint8_t)pg_u64(r, row, 4),
+                                     .prefixes = pg_text(r, row, 5),
+                                     .trunks = pg_text(r, row, 6),
+                                     .exempt_lines = pg_text(r, row, 7),
+                                     .exempt_trunks = pg_text(r, row, 8),
+                                     .declared_by = pg_text(r, row, 9),
+                                     .reason = pg_text(r, row, 10)};
+
+    return patch_add_mode(p, &m);
+}
+
 /* ---- the transaction ---------------------------------------------------------------------------
  */
 static void finish(struct load *l, enum err e)
@@ -272,6 +301,8 @@ static const char *cursor_of(enum step step)
         return "DECLARE c NO SCROLL CURSOR FOR " SQL_ROUTES;
     case STEP_RULES:
         return "DECLARE c NO SCROLL CURSOR FOR " SQL_RULES;
+    case STEP_MODES:
+        return "DECLARE c NO SCROLL CURSOR FOR " SQL_MODES;
     case STEP_BEGIN:
     case STEP_HORIZON:
     case STEP_COMMIT:
@@ -312,7 +343,8 @@ static enum err take_rows(struct load *l, const struct pg_result *r)
             : l->step == STEP_BTIS   ? load_bti_row(l->all, r, i)
             : l->step == STEP_TRUNKS ? load_trunk_row(l->all, r, i)
             : l->step == STEP_ROUTES ? load_route_row(l->all, r, i)
-                                     : load_rule_row(l->all, r, i);
+            : l->step == STEP_RULES  ? load_rule_row(l->all, r, i)
+                                     : load_mode_row(l->all, r, i);
     }
     return e;
 }

@@ -30,6 +30,7 @@ void patch_free(struct patch *p)
         mem_free(p->trunks);
         mem_free(p->routes);
         mem_free(p->rules);
+        mem_free(p->modes);
         mem_free(p);
     }
 }
@@ -72,6 +73,7 @@ enum err patch_add_line(struct patch *p, const struct line *l, bool gone)
     for (size_t i = 0; i < FORWARDS; i++) {
         TRY(patch_keep(p, l->forward[i], &row.row.forward[i]));
     }
+    TRY(patch_keep(p, l->priority, &row.row.priority));
     p->lines[p->n_lines++] = row;
 out:
     return e;
@@ -123,7 +125,7 @@ const struct patch_bti *patch_find_bti(const struct patch *p, const uint8_t bti_
 size_t patch_rows(const struct patch *p)
 {
     return p->n_lines + p->n_numbers + p->n_btis + p->n_credentials + p->n_trunks + p->n_routes +
-           p->n_rules;
+           p->n_rules + p->n_modes;
 }
 
 static enum err copy_rows(const struct patch *p, uint64_t order, struct patch *c)
@@ -550,6 +552,8 @@ static void set_plan(struct snapshot_input *in, const struct patch *p)
     in->n_routes = p->n_routes;
     in->rules = p->rules;
     in->n_rules = p->n_rules;
+    in->modes = p->modes;
+    in->n_modes = p->n_modes;
 }
 
 enum err patch_overlay(const struct snapshot *base, struct patch *p, struct snapshot **out,
@@ -606,6 +610,8 @@ enum err patch_build(const struct snapshot *base, struct patch *p, bool whole,
         in.n_routes = m.old.n_routes;
         in.rules = m.old.rules;
         in.n_rules = m.old.n_rules;
+        in.modes = m.old.modes;
+        in.n_modes = m.old.n_modes;
     }
     TRY(snapshot_build(&in, &made, why, why_bytes));
     if (whole) { /* what a change took away was seen to when its rows came */

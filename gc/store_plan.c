@@ -1,5 +1,5 @@
-/* Patches: trunks, routes and dial rules, which are read all together because they are few and name
- * each other; and credentials, which belong to their line as its numbers do. */
+/* Patches: trunks, routes, dial rules and emergency modes, which are read all together because they
+ * are few and name each other; and credentials, which belong to their line as its numbers do. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,7 +10,7 @@
 void patch_plan(struct patch *p)
 {
     p->has_plan = true;
-    p->n_trunks = p->n_routes = p->n_rules = 0;
+    p->n_trunks = p->n_routes = p->n_rules = p->n_modes = 0;
     p->plan_order = ++p->order;
 }
 
@@ -30,6 +30,7 @@ enum err patch_add_trunk(struct patch *p, const struct trunk *t)
     TRY(patch_keep(p, t->default_number, &row.default_number));
     TRY(patch_keep(p, t->auth_user, &row.auth_user));
     TRY(patch_keep(p, t->auth_sealed, &row.auth_sealed));
+    TRY(patch_keep(p, t->priority, &row.priority));
     p->trunks[p->n_trunks++] = row;
 out:
     return e;
@@ -67,6 +68,25 @@ out:
     return e;
 }
 
+enum err patch_add_mode(struct patch *p, const struct emergency_mode *m)
+{
+    struct emergency_mode *rows = patch_grown(p->modes, p->n_modes, &p->max_modes, sizeof *rows);
+    struct emergency_mode row = *m;
+    enum err e = rows != NULL ? E_OK : FAIL(E_NOMEM);
+
+    TRY(e);
+    p->modes = rows;
+    TRY(patch_keep(p, m->prefixes, &row.prefixes));
+    TRY(patch_keep(p, m->trunks, &row.trunks));
+    TRY(patch_keep(p, m->exempt_lines, &row.exempt_lines));
+    TRY(patch_keep(p, m->exempt_trunks, &row.exempt_trunks));
+    TRY(patch_keep(p, m->declared_by, &row.declared_by));
+    TRY(patch_keep(p, m->reason, &row.reason));
+    p->modes[p->n_modes++] = row;
+out:
+    return e;
+}
+
 enum err patch_copy_plan(const struct patch *from, struct patch *to)
 {
     enum err e = E_OK;
@@ -80,6 +100,9 @@ enum err patch_copy_plan(const struct patch *from, struct patch *to)
     }
     for (size_t i = 0; i < from->n_rules; i++) {
         TRY(patch_add_rule(to, &from->rules[i]));
+    }
+    for (size_t i = 0; i < from->n_modes; i++) {
+        TRY(patch_add_mode(to, &from->modes[i]));
     }
 out:
     return e;

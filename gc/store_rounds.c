@@ -63,9 +63,10 @@ static enum err take_plan(struct changes *c, const struct pg_result *r)
     for (size_t i = 0; i < pg_rows(r); i++) {
         TRY(c->step == ROUND_ROUTES   ? load_route_row(c->plan, r, i)
             : c->step == ROUND_TRUNKS ? load_trunk_row(c->plan, r, i)
-                                      : load_rule_row(c->plan, r, i));
+            : c->step == ROUND_RULES  ? load_rule_row(c->plan, r, i)
+                                      : load_mode_row(c->plan, r, i));
     }
-    if (c->step == ROUND_RULES) {
+    if (c->step == ROUND_MODES) {
         TRY(patch_copy_plan(c->plan, c->over));
         c->unshown = true;
         patch_free(c->plan);
@@ -102,6 +103,7 @@ static enum err take_rows(struct changes *c, const struct pg_result *r)
         case ROUND_ROUTES:
         case ROUND_TRUNKS:
         case ROUND_RULES:
+        case ROUND_MODES:
         case ROUND_END:
             break;
         }
@@ -172,10 +174,12 @@ static void round_step(struct changes *c)
     case ROUND_ROUTES:
     case ROUND_TRUNKS:
     case ROUND_RULES:
+    case ROUND_MODES:
         e = pg_query(c->pg,
                      c->step == ROUND_ROUTES   ? SQL_ROUTES
                      : c->step == ROUND_TRUNKS ? SQL_TRUNKS
-                                               : SQL_RULES,
+                     : c->step == ROUND_RULES  ? SQL_RULES
+                                               : SQL_MODES,
                      NULL, 0, on_rows, c);
         if (e != E_OK) {
             round_over(c, e);

@@ -13,6 +13,7 @@ enum round_step {
     ROUND_ROUTES,
     ROUND_TRUNKS,
     ROUND_RULES,
+    ROUND_MODES,
     ROUND_END
 };
 

@@ -11,6 +11,9 @@
 #define CHANNELS_MAX   0x7fffffffu /* the database's integer */
 #define DAY_MINUTES    1440u
 #define UTC_OFFSET_MAX 840
+#define PRIORITY_MAX   200
+#define MODE_LIST_MAX  8192
+#define MODE_TEXT_MAX  4096
 
 /* ---- characters ---- */
 
@@ -35,6 +38,23 @@ bool plan_e164(struct view v)
 {
     return v.n >= 8 && v.n <= SNAPSHOT_NUMBER_MAX && v.p[0] == '+' && v.p[1] != '0' &&
            only(after_plus(v), "", false);
+}
+
+bool plan_priority(struct view v)
+{
+    bool dot = false, any = false;
+
+    if (v.n > PRIORITY_MAX || !only(v, "-!%*_+`'~. ", true)) {
+        return false;
+    }
+    for (size_t i = 0; i < v.n; i++) {
+        if (v.p[i] == '.' ? dot || !any : v.p[i] == ' ' && (!dot || !any)) {
+            return false;
+        }
+        dot = v.p[i] == '.' || (dot && v.p[i] != ' ');
+        any = v.p[i] != '.' && v.p[i] != ' ';
+    }
+    return v.n == 0 || (dot && any);
 }
 
 /* ---- addresses ---- */
@@ -197,6 +217,9 @@ const char *trunk_fault(const struct trunk *t)
     if (t->auth_sealed.n > SEALED_MAX) {
         return "auth_sealed: more than 256 octets";
     }
+    if (!plan_priority(t->priority)) {
+        return "priority: no list of r-values";
+    }
     return trunk_number_fault(t);
 }
 
@@ -281,6 +304,35 @@ const char *service_fault(const struct line *l)
     }
     if ((l->services & ~LINE_SERVICES) != 0) {
         return "services: unknown";
+    }
+    if (!plan_priority(l->priority)) {
+        return "priority: no list of r-values";
+    }
+    return NULL;
+}
+
+static bool mode_list_ok(struct view v, const char *more)
+{
+    return v.n <= MODE_LIST_MAX && only(v, more, false);
+}
+
+const char *mode_fault(const struct emergency_mode *m)
+{
+    if (m->mode_id == 0) {
+        return "id: zero";
+    }
+    if (m->scope != MODE_ALL && m->scope != MODE_REGION && m->scope != MODE_TRUNKS) {
+        return "scope: unknown";
+    }
+    if (m->share > 100) {
+        return "share: more than 100";
+    }
+    if (!mode_list_ok(m->prefixes, "+ ") || !mode_list_ok(m->trunks, " ") ||
+        !mode_list_ok(m->exempt_lines, " ") || !mode_list_ok(m->exempt_trunks, " ")) {
+        return "prefixes, trunks, exempt_lines, exempt_trunks: no lists of numbers";
+    }
+    if (m->declared_by.n > MODE_TEXT_MAX || m->reason.n > MODE_TEXT_MAX) {
+        return "declared_by, reason: too long";
     }
     return NULL;
 }

@@ -18,6 +18,7 @@ const char *route_fault(const struct route *r); /* not whether its trunk is ther
 const char *rule_fault(const struct dial_rule *r);
 const char *credential_fault(const struct credential *c); /* not whether its line is there */
 
+const char *mode_fault(const struct emergency_mode *m);
 const char *service_fault(const struct line *l); /* the service record alone */
 
 /* "+12125550101": '+', no leading 0, 7 to 15 digits. */
@@ -25,6 +26,8 @@ bool plan_e164(struct view v);
 /* "sip:192.0.2.9:5060;transport=udp|tcp": where a route leads without a trunk. A host name needs a
  * trunk, which resolves it. */
 bool plan_next_hop(struct view v);
+/* "ets.1 dsn.flash": r-values of RFC 4412 by single spaces, 200 octets at most; may be empty. */
+bool plan_priority(struct view v);
 /* One source of a trunk at the front of *list, which loses it: "192.0.2.0/24", "2001:db8::/32" or
  * one address. E_NOTFOUND: no more; E_PARSE. */
 MUST_CHECK enum err plan_source(struct view *list, uint8_t *out_family, uint8_t out_ip[16],

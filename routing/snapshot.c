@@ -147,6 +147,7 @@ static size_t pool_bytes(const struct snapshot_input *in)
         for (size_t k = 0; k < FORWARDS; k++) {
             n += in->lines[i].forward[k].n > 0 ? SNAPSHOT_NUMBER_MAX : 0;
         }
+        n += in->lines[i].priority.n;
     }
     n += in->n_numbers * SNAPSHOT_NUMBER_MAX;
     return n + snapshot_plan_text(in);
@@ -282,10 +283,11 @@ static enum err reserve(struct snapshot *s, const struct snapshot_input *in)
     s->trunks = rows(in->n_trunks, sizeof *s->trunks);
     s->rules = rows(in->n_rules, sizeof *s->rules);
     s->credentials = rows(in->n_credentials, sizeof *s->credentials);
+    s->modes = rows(in->n_modes, sizeof *s->modes);
     s->text_max = pool_bytes(in);
     s->text = mem_zalloc(s->text_max);
     if (!s->lines || !s->numbers || !s->btis || !s->routes || !s->trunks || !s->rules ||
-        !s->credentials || !s->text) {
+        !s->credentials || !s->modes || !s->text) {
         return FAIL(E_NOMEM);
     }
     for (size_t t = 0; t < TABLES; t++) {
@@ -316,7 +318,7 @@ static enum err begin(struct snapshot_making *b)
     const struct snapshot_input *in = b->in;
     if (in->n_lines > ROWS_MAX || in->n_numbers > ROWS_MAX || in->n_btis > ROWS_MAX ||
         in->n_routes > ROWS_MAX || in->n_trunks > ROWS_MAX || in->n_rules > ROWS_MAX ||
-        in->n_credentials > ROWS_MAX) {
+        in->n_credentials > ROWS_MAX || in->n_modes > ROWS_MAX) {
         return refuse(b, E_PARSE, "table", 0, 0, "too many rows");
     }
     b->s = mem_zalloc(sizeof *b->s);
@@ -451,6 +453,7 @@ void snapshot_free(struct snapshot *s)
     mem_free(s->routes);
     mem_free(s->trunks);
     mem_free(s->rules);
+    mem_free(s->modes);
     mem_free(s->credentials);
     mem_free(s->text);
     mem_free(s->masked_lines);
@@ -500,6 +503,8 @@ void snapshot_parts(const struct snapshot *s, struct snapshot_input *out)
         .n_credentials = s->n_credentials,
         .rules = s->rules,
         .n_rules = s->n_rules,
+        .modes = s->modes,
+        .n_modes = s->n_modes,
     };
 }
 

@@ -39,6 +39,7 @@ struct line {
     uint32_t services;             /* enum line_service */
     struct view forward[FORWARDS]; /* E.164; empty: not forwarded */
     uint16_t no_answer_s;          /* FORWARD_NO_ANSWER: how long it rings first; 0: 20 */
+    struct view priority; /* highest r-value of each namespace that it may ask for, by spaces */
 };
 
 struct bti_row {
@@ -110,7 +111,9 @@ struct trunk { /* a gateway, a PSAP, a peer gate controller, a feature server */
     uint32_t max_channels, max_cps; /* live calls; new ones a second, both ways; 0: no limit */
     uint32_t ping_s;                /* OPTIONS each; 0: never, always taken for healthy */
     struct view auth_user,
-        auth_sealed; /* answers to its Digest challenges; sealed by the cluster key */
+        auth_sealed;      /* answers to its Digest challenges; sealed by the cluster key */
+    struct view priority; /* as that of a line */
+    bool is_operator;     /* may verify busy lines and break into calls (RFC 5503 section 6) */
 };
 
 enum digest_algorithm { DIGEST_SHA256, DIGEST_MD5 };
@@ -122,6 +125,20 @@ struct credential { /* a standard phone's Digest credentials (RFC 8760) */
     struct view
         ha1_sealed; /* H(username ":" realm ":" password), 16 or 32 octets, under the cluster key */
     bool disabled;
+};
+
+enum mode_scope { MODE_ALL, MODE_REGION, MODE_TRUNKS };
+
+/* An emergency mode that is or will be in force; whoever reads it looks at the clock. */
+struct emergency_mode {
+    uint64_t mode_id;
+    uint64_t declared_us, ends_us; /* wall */
+    enum mode_scope scope;
+    uint8_t share;                           /* percent that calls without priority may have */
+    struct view prefixes;                    /* MODE_REGION: "+1212 +44", of either number */
+    struct view trunks;                      /* MODE_TRUNKS: ids by spaces */
+    struct view exempt_lines, exempt_trunks; /* ids by spaces */
+    struct view declared_by, reason;
 };
 
 /* Dial plan rows: tried before the built-in plan, longest pattern prefix first, then lower rank. */
@@ -155,6 +172,8 @@ struct snapshot_input {  /* arrays are read, not kept; texts are copied */
     size_t n_credentials;
     const struct dial_rule *rules;
     size_t n_rules;
+    const struct emergency_mode *modes;
+    size_t n_modes;
 };
 
 /* E_PARSE with `why` naming row and column when a line, number or BTI makes no sense (one of an
@@ -168,7 +187,7 @@ MUST_CHECK enum err snapshot_build(const struct snapshot_input *in, struct snaps
 /* A few changed rows over a large snapshot, in the time that these rows take: what is read is
  * looked for in them, then in base, which must outlive the result and be no overlay itself. */
 struct snapshot_delta {
-    struct snapshot_input rows; /* trunks, routes, rules count only with has_plan: all of them */
+    struct snapshot_input rows; /* trunks, routes, rules, modes count only with has_plan: all */
     bool has_plan;
     const uint64_t *masked_lines; /* rising; base shows no such line, number or credential */
     size_t n_masked_lines;
@@ -204,6 +223,8 @@ const struct trunk *snapshot_trunk(const struct snapshot *s, uint64_t trunk_id);
 const struct trunk *snapshot_trunk_of_name(const struct snapshot *s, struct view name);
 size_t snapshot_trunks(const struct snapshot *s);
 const struct trunk *snapshot_trunk_at(const struct snapshot *s, size_t i); /* i < snapshot_trunks */
+size_t snapshot_modes(const struct snapshot *s);
+const struct emergency_mode *snapshot_mode_at(const struct snapshot *s, size_t i);
 size_t snapshot_all_routes(const struct snapshot *s);
 const struct route *snapshot_route_at(const struct snapshot *s, size_t i);
 /* Every route whose prefix matches: longest prefix first, then priority, then name; up to max;

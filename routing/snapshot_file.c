@@ -2,19 +2,22 @@
  * octets:
  *
  *   "HGSNAP" version(2) change_seq(8) lines(4) numbers(4) btis(4) trunks(4) routes(4) rules(4)
- *            credentials(4)
+ *            credentials(4) modes(4)
  *   line:   line_id(8) account_id(8) barred(1) level(1) number display services(1) no_answer_s(2)
- *           forward_always forward_busy forward_no_answer
+ *           forward_always forward_busy forward_no_answer priority
  *   number: line_id(8) number
  *   bti:    bti_id(16) line_id(8) revoked(1)
  *   trunk:  trunk_id(8) name host port(2) proto(1) auth(1) tls_name sources trusts_identity(1)
  *           sends_identity(1) may_transit(1) disabled(1) form(1) strip(1) add default_number
  *           max_channels(4) max_cps(4) ping_s(4) auth_user auth_sealed stir_sign(1) stir_verify(1)
+ *           priority is_operator(1)
  *   route:  route_id(8) kind(1: 0 next hop, 1 emergency) priority(4) prefix next_hop name
  *           trunk_id(8) weight(4) max_channels(4) days(1) from_min(2) to_min(2)
  *           utc_offset_min + 32768 (2)
  *   rule:   prefix min_digits(1) max_digits(1) rank(4) strip(1) add is_feature(1) blocked(1) name
  *   credential: credential_id(8) line_id(8) username algorithm(1) ha1_sealed disabled(1)
+ *   mode:   id(8) declared_us(8) ends_us(8) scope(1: 0 all, 1 region, 2 trunks) share(1) prefixes
+ *           trunks exempt_lines exempt_trunks declared_by reason
  *   SHA-256 over everything before it (32)
  *
  * The hash finds damage. It proves no origin, so that what it covers is checked like any input. */
@@ -30,20 +33,21 @@
 #include "routing/snapshot.h"
 
 #define MAGIC       "HGSNAP"
-#define VERSION     3
-#define HEAD_BYTES  (6 + 2 + 8 + 7 * 4)
+#define VERSION     4
+#define HEAD_BYTES  (6 + 2 + 8 + 8 * 4)
 #define FILE_MAX    (4ull << 30)
 #define PATH_BYTES  4096
 #define OFFSET_BIAS 32768
 
 /* What a row takes at least: bounds the counts before anything is allocated for them. */
-#define LINE_MIN       31u
+#define LINE_MIN       33u
 #define NUMBER_MIN     10u
 #define BTI_BYTES      25u
-#define TRUNK_MIN      48u
+#define TRUNK_MIN      51u
 #define ROUTE_MIN      42u
 #define RULE_MIN       15u
 #define CREDENTIAL_MIN 22u
+#define MODE_MIN       38u
 
 /* ---- writing ---- */
 
@@ -135,6 +139,8 @@ static void put_trunk(struct writer *w, const struct trunk *t)
     put_text(w, t->auth_sealed);
     put_uint(w, 1, t->stir_sign);
     put_uint(w, 1, t->stir_verify);
+    put_text(w, t->priority);
+    put_uint(w, 1, t->is_operator);
 }
 
 static void put_route(struct writer *w, const struct route *r)
@@ -177,6 +183,21 @@ static void put_credential(struct writer *w, const struct credential *c)
     put_uint(w, 1, c->disabled);
 }
 
+static void put_mode(struct writer *w, const struct emergency_mode *m)
+{
+    put_uint(w, 8, m->mode_id);
+    put_uint(w, 8, m->declared_us);
+    put_uint(w, 8, m->ends_us);
+    put_uint(w, 1, m->scope);
+    put_uint(w, 1, m->share);
+    put_text(w, m->prefixes);
+    put_text(w, m->trunks);
+    put_text(w, m->exempt_lines);
+    put_text(w, m->exempt_trunks);
+    put_text(w, m->declared_by);
+    put_text(w, m->reason);
+}
+
 static void put_plan(struct writer *w, const struct snapshot_input *in)
 {
     for (size_t i = 0; i < in->n_trunks; i++) {
@@ -190,6 +211,9 @@ static void put_plan(struct writer *w, const struct snapshot_input *in)
     }
     for (size_t i = 0; i < in->n_credentials; i++) {
         put_credential(w, &in->credentials[i]);
+    }
+    for (size_t i = 0; i < in->n_modes; i++) {
+        put_mode(w, &in->modes[i]);
     }
 }
 
@@ -206,6 +230,7 @@ static void put_line(struct writer *w, const struct line *l)
     for (size_t i = 0; i < FORWARDS; i++) {
         put_text(w, l->forward[i]);
     }
+    put_text(w, l->priority);
 }
 
 static void put_rows(struct writer *w, const struct snapshot_input *in)
@@ -220,6 +245,7 @@ static void put_rows(struct writer *w, const struct snapshot_input *in)
     put_uint(w, 4, in->n_routes);
     put_uint(w, 4, in->n_rules);
     put_uint(w, 4, in->n_credentials);
+    put_uint(w, 4, in->n_modes);
     for (size_t i = 0; i < in->n_lines; i++) {
         put_line(w, &in->lines[i]);
     }
@@ -355,6 +381,7 @@ struct arrays {
     struct route *routes;
     struct dial_rule *rules;
     struct credential *credentials;
+    struct emergency_mode *modes;
 };
 
 static void *rows(size_t n, size_t size)
@@ -377,10 +404,12 @@ static enum err read_head(struct reader *r, struct snapshot_input *in, struct ar
     in->n_routes = take_uint(r, 4);
     in->n_rules = take_uint(r, 4);
     in->n_credentials = take_uint(r, 4);
+    in->n_modes = take_uint(r, 4);
     uint64_t least = (uint64_t)in->n_lines * LINE_MIN + (uint64_t)in->n_numbers * NUMBER_MIN +
                      (uint64_t)in->n_btis * BTI_BYTES + (uint64_t)in->n_trunks * TRUNK_MIN +
                      (uint64_t)in->n_routes * ROUTE_MIN + (uint64_t)in->n_rules * RULE_MIN +
-                     (uint64_t)in->n_credentials * CREDENTIAL_MIN;
+                     (uint64_t)in->n_credentials * CREDENTIAL_MIN +
+                     (uint64_t)in->n_modes * MODE_MIN;
     if (r->bad || least > (uint64_t)(r->end - r->at)) {
         return FAIL(E_PARSE);
     }
@@ -391,7 +420,9 @@ static enum err read_head(struct reader *r, struct snapshot_input *in, struct ar
     in->routes = a->routes = rows(in->n_routes, sizeof *a->routes);
     in->rules = a->rules = rows(in->n_rules, sizeof *a->rules);
     in->credentials = a->credentials = rows(in->n_credentials, sizeof *a->credentials);
-    return a->lines && a->numbers && a->btis && a->trunks && a->routes && a->rules && a->credentials
+    in->modes = a->modes = rows(in->n_modes, sizeof *a->modes);
+    return a->lines && a->numbers && a->btis && a->trunks && a->routes && a->rules &&
+                   a->credentials && a->modes
                ? E_OK
                : FAIL(E_NOMEM);
 }
@@ -421,6 +452,8 @@ static void take_trunk(struct reader *r, struct trunk *t)
     t->auth_sealed = take_text(r);
     t->stir_sign = take_bool(r);
     t->stir_verify = (uint8_t)take_uint(r, 1);
+    t->priority = take_text(r);
+    t->is_operator = take_bool(r);
 }
 
 static void take_route(struct reader *r, struct route *to)
@@ -463,6 +496,21 @@ static void take_credential(struct reader *r, struct credential *c)
     c->disabled = take_bool(r);
 }
 
+static void take_mode(struct reader *r, struct emergency_mode *m)
+{
+    m->mode_id = take_uint(r, 8);
+    m->declared_us = take_uint(r, 8);
+    m->ends_us = take_uint(r, 8);
+    m->scope = (enum mode_scope)take_uint(r, 1);
+    m->share = (uint8_t)take_uint(r, 1);
+    m->prefixes = take_text(r);
+    m->trunks = take_text(r);
+    m->exempt_lines = take_text(r);
+    m->exempt_trunks = take_text(r);
+    m->declared_by = take_text(r);
+    m->reason = take_text(r);
+}
+
 static void read_plan(struct reader *r, const struct snapshot_input *in, struct arrays *a)
 {
     for (size_t i = 0; i < in->n_trunks && !r->bad; i++) {
@@ -476,6 +524,9 @@ static void read_plan(struct reader *r, const struct snapshot_input *in, struct 
     }
     for (size_t i = 0; i < in->n_credentials && !r->bad; i++) {
         take_credential(r, &a->credentials[i]);
+    }
+    for (size_t i = 0; i < in->n_modes && !r->bad; i++) {
+        take_mode(r, &a->modes[i]);
     }
 }
 
@@ -492,6 +543,7 @@ static void take_line(struct reader *r, struct line *l)
     for (size_t i = 0; i < FORWARDS; i++) {
         l->forward[i] = take_text(r);
     }
+    l->priority = take_text(r);
 }
 
 static enum err read_rows(struct reader *r, const struct snapshot_input *in, struct arrays *a)
@@ -544,6 +596,7 @@ out:
     mem_free(a.routes);
     mem_free(a.rules);
     mem_free(a.credentials);
+    mem_free(a.modes);
     return e;
 }
 

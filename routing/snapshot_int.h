@@ -34,9 +34,10 @@ struct snapshot {
     struct bti_row *btis;
     struct route *routes; /* sorted: rows of one kind and prefix stand together, best first */
     struct trunk *trunks;
-    struct dial_rule *rules;        /* sorted as routes are */
+    struct dial_rule *rules; /* sorted as routes are */
+    struct emergency_mode *modes;
     struct credential *credentials; /* the octet after a username is its algorithm: the key */
-    size_t n_lines, n_numbers, n_btis, n_routes, n_trunks, n_rules, n_credentials;
+    size_t n_lines, n_numbers, n_btis, n_routes, n_trunks, n_rules, n_credentials, n_modes;
     size_t left_out; /* rows */
     struct index index[TABLES];
     /* of next hop routes, emergency routes, rules: bit n set when some prefix has n octets */
@@ -48,7 +49,7 @@ struct snapshot {
     uint64_t *masked_lines;
     uint8_t (*masked_btis)[16];
     size_t n_masked_lines, n_masked_btis, lines_in_all;
-    bool has_plan; /* trunks, routes and rules are its own */
+    bool has_plan; /* trunks, routes, rules and modes are its own */
 };
 
 struct snapshot_making {

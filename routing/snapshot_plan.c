@@ -28,10 +28,15 @@ size_t snapshot_plan_text(const struct snapshot_input *in)
     for (size_t i = 0; i < in->n_trunks; i++) {
         const struct trunk *t = &in->trunks[i];
         n += t->name.n + t->host.n + t->tls_name.n + t->sources.n + t->add.n + t->default_number.n +
-             t->auth_user.n + t->auth_sealed.n;
+             t->auth_user.n + t->auth_sealed.n + t->priority.n;
     }
     for (size_t i = 0; i < in->n_rules; i++) {
         n += in->rules[i].prefix.n + in->rules[i].add.n + SNAPSHOT_NAME_MAX;
+    }
+    for (size_t i = 0; i < in->n_modes; i++) {
+        const struct emergency_mode *m = &in->modes[i];
+        n += m->prefixes.n + m->trunks.n + m->exempt_lines.n + m->exempt_trunks.n +
+             m->declared_by.n + m->reason.n;
     }
     for (size_t i = 0; i < in->n_credentials; i++) {
         n += in->credentials[i].username.n + 1 + in->credentials[i].ha1_sealed.n;
@@ -65,6 +70,7 @@ static void take_trunks(struct snapshot *s, const struct snapshot_input *in)
         to->default_number = snapshot_keep(s, t->default_number);
         to->auth_user = snapshot_keep(s, t->auth_user);
         to->auth_sealed = snapshot_keep(s, t->auth_sealed);
+        to->priority = snapshot_keep(s, t->priority);
         (void)snapshot_add(s, TRUNK_NAMES, s->n_trunks);
         s->n_trunks++;
     }
@@ -168,11 +174,34 @@ static void take_rules(struct snapshot *s, const struct snapshot_input *in)
     }
 }
 
+/* ---- emergency modes ---- */
+
+static void take_modes(struct snapshot *s, const struct snapshot_input *in)
+{
+    for (size_t i = 0; i < in->n_modes; i++) {
+        const struct emergency_mode *m = &in->modes[i];
+        const char *fault = mode_fault(m);
+        if (fault) {
+            leave_out(s, "emergency_mode", VIEW(""), m->mode_id, fault);
+            continue;
+        }
+        struct emergency_mode *to = &s->modes[s->n_modes++];
+        *to = *m;
+        to->prefixes = snapshot_keep(s, m->prefixes);
+        to->trunks = snapshot_keep(s, m->trunks);
+        to->exempt_lines = snapshot_keep(s, m->exempt_lines);
+        to->exempt_trunks = snapshot_keep(s, m->exempt_trunks);
+        to->declared_by = snapshot_keep(s, m->declared_by);
+        to->reason = snapshot_keep(s, m->reason);
+    }
+}
+
 void snapshot_take_plan(struct snapshot *s, const struct snapshot_input *in)
 {
     take_trunks(s, in);
     take_routes(s, in);
     take_rules(s, in);
+    take_modes(s, in);
 }
 
 /* ---- credentials ---- */
@@ -229,6 +258,7 @@ void snapshot_take_service(struct snapshot *s, struct line *l)
     for (size_t i = 0; i < FORWARDS; i++) {
         l->forward[i] = plan_e164(l->forward[i]) ? snapshot_keep(s, l->forward[i]) : VIEW("");
     }
+    l->priority = plan_priority(l->priority) ? snapshot_keep(s, l->priority) : VIEW("");
 }
 
 /* ---- reading ---- */
@@ -267,6 +297,18 @@ const struct trunk *snapshot_trunk_at(const struct snapshot *s, size_t i)
     s = plan_of(s);
     BUG_ON(i >= s->n_trunks);
     return &s->trunks[i];
+}
+
+size_t snapshot_modes(const struct snapshot *s)
+{
+    return plan_of(s)->n_modes;
+}
+
+const struct emergency_mode *snapshot_mode_at(const struct snapshot *s, size_t i)
+{
+    s = plan_of(s);
+    BUG_ON(i >= s->n_modes);
+    return &s->modes[i];
 }
 
 size_t snapshot_all_routes(const struct snapshot *s)

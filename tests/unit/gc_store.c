@@ -346,16 +346,20 @@ static void trunks_routes_and_rules_come_together(void **state)
         .name = VIEW("r"), .prefix = VIEW("+49"), .kind = ROUTE_NEXT_HOP, .trunk_id = 5};
     const struct dial_rule d = {.name = VIEW("d"), .prefix = VIEW("9"), .strip = 1};
     const struct dial_rule *rule[2];
+    const struct emergency_mode mode = {.mode_id = 3, .share = 10, .reason = VIEW("flood")};
     struct snapshot *old = base_snapshot();
     struct patch *p = patch(), *q = patch();
     patch_plan(p);
+    assert_int_equal(patch_add_mode(p, &mode), E_OK);
     assert_int_equal(patch_add_trunk(p, &t), E_OK);
     assert_int_equal(patch_add_route(p, &r), E_OK);
     assert_int_equal(patch_add_rule(p, &d), E_OK);
     assert_int_equal(patch_copy_plan(p, q), E_OK);
-    assert_int_equal(patch_rows(q), 3);
+    assert_int_equal(patch_rows(q), 4);
     patch_free(p);
     struct snapshot *s = overlay(old, q);
+    assert_int_equal(snapshot_modes(s), 1);
+    assert_true(view_eq(snapshot_mode_at(s, 0)->reason, VIEW("flood")));
     assert_true(view_eq(snapshot_trunk(s, 5)->host, VIEW("gw.example.net")));
     assert_int_equal(routes(s, "+491"), 1);
     assert_int_equal(routes(s, "+441"), 0);
@@ -366,6 +370,7 @@ static void trunks_routes_and_rules_come_together(void **state)
     add_line(p, 3, "", NULL, true);
     struct snapshot *t2 = build(s, p, false, NULL); /* another change leaves them alone */
     assert_true(snapshot_line(t2, 3)->barred && snapshot_trunks(t2) == 1);
+    assert_int_equal(snapshot_modes(t2), 1);
     assert_int_equal(routes(t2, "+491"), 1);
     assert_int_equal(snapshot_rules(t2, VIEW("912"), rule, 2), 1);
     snapshot_free(t2);

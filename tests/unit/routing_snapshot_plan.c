@@ -23,12 +23,13 @@ struct plan { /* what operators typed, to copy and spoil */
     struct route routes[3];
     struct dial_rule rules[4];
     struct credential credentials[3];
+    struct emergency_mode modes[2];
 };
 
 static struct plan sound(void)
 {
     struct plan p = {
-        .lines = {{.line_id = 11}, {.line_id = 12}},
+        .lines = {{.line_id = 11, .priority = VIEW("ets.1 dsn.flash")}, {.line_id = 12}},
         .trunks =
             {{.trunk_id = 1,
               .name = VIEW("gw-a"),
@@ -55,7 +56,9 @@ static struct plan sound(void)
               .tls_name = VIEW("example.net"),
               .trusts_identity = true,
               .sends_identity = true,
-              .may_transit = true},
+              .may_transit = true,
+              .priority = VIEW("wps.0"),
+              .is_operator = true},
              {.trunk_id = 3, .name = VIEW("off"), .host = VIEW("2001:db8::9"), .disabled = true}},
         .routes = {{.route_id = 7,
                     .name = VIEW("gw"),
@@ -105,6 +108,21 @@ static struct plan sound(void)
                          .username = VIEW("bob"),
                          .algorithm = DIGEST_SHA256,
                          .ha1_sealed = SEALED}},
+        .modes = {{.mode_id = 4,
+                   .declared_us = 1700000000000000,
+                   .ends_us = 1700000600000000,
+                   .scope = MODE_REGION,
+                   .share = 20,
+                   .prefixes = VIEW("+1212 +44"),
+                   .exempt_lines = VIEW("11 12"),
+                   .declared_by = VIEW("anna"),
+                   .reason = VIEW("flood")},
+                  {.mode_id = 5,
+                   .ends_us = 1,
+                   .scope = MODE_TRUNKS,
+                   .share = 100,
+                   .trunks = VIEW("1 3"),
+                   .exempt_trunks = VIEW("2")}},
     };
     return p;
 }
@@ -123,6 +141,8 @@ static struct snapshot_input input(const struct plan *p)
         .n_rules = N(p->rules),
         .credentials = p->credentials,
         .n_credentials = N(p->credentials),
+        .modes = p->modes,
+        .n_modes = N(p->modes),
     };
 }
 
@@ -161,6 +181,22 @@ static void check_trunks(const struct snapshot *s)
     assert_true(a->stir_sign && a->stir_verify == STIR_VERIFY_MARK);
     assert_true(!b->stir_sign && b->stir_verify == STIR_VERIFY_OFF);
     assert_true(snapshot_trunk(s, 3)->disabled);
+    assert_true(!a->is_operator && a->priority.n == 0);
+    assert_true(b->is_operator && view_eq(b->priority, VIEW("wps.0")));
+}
+
+static void check_modes(const struct snapshot *s)
+{
+    assert_int_equal(snapshot_modes(s), 2);
+    const struct emergency_mode *a = snapshot_mode_at(s, 0), *b = snapshot_mode_at(s, 1);
+    assert_true(a->mode_id == 4 && a->scope == MODE_REGION && a->share == 20);
+    assert_true(a->declared_us == 1700000000000000 && a->ends_us == 1700000600000000);
+    assert_true(view_eq(a->prefixes, VIEW("+1212 +44")) && view_eq(a->reason, VIEW("flood")));
+    assert_true(view_eq(a->exempt_lines, VIEW("11 12")) && view_eq(a->declared_by, VIEW("anna")));
+    assert_true(b->mode_id == 5 && b->scope == MODE_TRUNKS && b->share == 100 && b->ends_us == 1);
+    assert_true(view_eq(b->trunks, VIEW("1 3")) && view_eq(b->exempt_trunks, VIEW("2")));
+    assert_true(view_eq(snapshot_line(s, 11)->priority, VIEW("ets.1 dsn.flash")));
+    assert_int_equal(snapshot_line(s, 12)->priority.n, 0);
 }
 
 static void check_routes_and_rules(const struct snapshot *s)
@@ -208,6 +244,7 @@ static void check_all(const struct snapshot *s)
     check_trunks(s);
     check_routes_and_rules(s);
     check_credentials(s);
+    check_modes(s);
     assert_int_equal(snapshot_left_out(s), 0);
 }
 
@@ -322,12 +359,31 @@ static void bad_trunks(void **state)
     SPOILED(trunks[1].tls_name = VIEW("*.net"), 2, "peer", "tls_name: no domain name");
     SPOILED(trunks[1].form = (enum number_form)3, 2, "peer", "number_form: unknown");
     SPOILED(trunks[1].stir_verify = 3, 2, "peer", "stir_verify: unknown");
+    SPOILED(trunks[1].priority = VIEW("ets"), 2, "peer", "priority: no list");
     SPOILED(trunks[1].strip = 16, 2, "peer", "strip: more");
     SPOILED(trunks[1].add = VIEW("9a"), 2, "peer", "add_digits: not");
     SPOILED(trunks[1].add = VIEW("1234567890123456"), 2, "peer", "add_digits: not");
     SPOILED(trunks[1].default_number = VIEW("12125550100"), 2, "peer", "default_number: not E.164");
     SPOILED(trunks[1].ping_s = 3601, 2, "peer", "ping_s: more");
     SPOILED(trunks[1].auth_user = VIEW("a\"b"), 2, "peer", "auth_user: not");
+}
+
+static void bad_modes_and_priorities(void **state)
+{
+    (void)state;
+    static const char *const bad[] = {"ets",    "ets.",   ".1",          "a.b.c",  "ets.1  wps.1",
+                                      " ets.1", "ets.1 ", "ets.1,wps.1", "ets .1", "ets.1\n"};
+    for (size_t i = 0; i < N(bad); i++) { /* the line stays, entitled to nothing */
+        struct plan p = sound();
+        p.lines[0].priority = view_of(bad[i]);
+        left_out(&p, 1, "\"row\":\"\"", "priority: no list");
+        assert_false(plan_priority(p.lines[0].priority));
+    }
+    SPOILED(modes[0].mode_id = 0, 1, "", "id: zero");
+    SPOILED(modes[0].scope = (enum mode_scope)3, 1, "", "scope: unknown");
+    SPOILED(modes[0].share = 101, 1, "", "share: more than 100");
+    SPOILED(modes[0].prefixes = VIEW("+1,+2"), 1, "", "prefixes, trunks");
+    SPOILED(modes[0].exempt_lines = VIEW("+1"), 1, "", "prefixes, trunks");
 }
 
 static void bad_routes(void **state)
@@ -486,13 +542,10 @@ static void out_of_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(lookups),
-        cmocka_unit_test(file),
-        cmocka_unit_test(bad_trunks),
-        cmocka_unit_test(bad_routes),
-        cmocka_unit_test(bad_rules_and_credentials),
-        cmocka_unit_test(overlay_of_lines),
-        cmocka_unit_test(overlay_of_the_plan),
+        cmocka_unit_test(lookups),          cmocka_unit_test(file),
+        cmocka_unit_test(bad_trunks),       cmocka_unit_test(bad_modes_and_priorities),
+        cmocka_unit_test(bad_routes),       cmocka_unit_test(bad_rules_and_credentials),
+        cmocka_unit_test(overlay_of_lines), cmocka_unit_test(overlay_of_the_plan),
         cmocka_unit_test(out_of_memory),
     };
     log_init("test", LV_ERROR);
