@@ -114,11 +114,22 @@ out:
     return e;
 }
 
+/* Any worker says so. */
+static bool is_suspect(const struct trunk_state *s, const struct trunk_place *p, uint64_t now_ms)
+{
+    bool suspect = false;
+
+    trunks_lock(s->t);
+    suspect = p->suspect_until_ms > now_ms;
+    trunks_unlock(s->t);
+    return suspect;
+}
+
 static void tick_place(struct trunk_state *s, struct trunk_place *p, uint64_t now_ms)
 {
     struct trunk_ping *q = &p->ping;
 
-    if (now_ms < q->due_ms && (p->suspect_until_ms <= now_ms || q->leg != NULL)) {
+    if (now_ms < q->due_ms && (q->leg != NULL || !is_suspect(s, p, now_ms))) {
         if (q->leg != NULL && p->where.proto == SIP_UDP && q->sent < PING_COPIES) {
             IGNORE(send_ping(s, p), "the next second sends it again");
         }
