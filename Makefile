@@ -80,6 +80,15 @@ $(B)/lib$1.a: $(call obj,$(SRC_$1))
 endef
 $(foreach f,$(FOLDERS),$(eval $(call ARCHIVE,$f)))
 
+# The OpenAPI document of admin_api/openapi is part of headgate-admin, with the list of tables of handlers.
+OPENAPI := $(wildcard admin_api/openapi/*.yaml)
+$(B)/admin_api/api_bundle.c: tools/bundle_api $(OPENAPI)
+	@mkdir -p $(@D)
+	$(Q)tools/bundle_api --json $(B)/openapi.json --c $@
+$(B)/admin_api/api_bundle.o: $(B)/admin_api/api_bundle.c
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c $< -o $@
+$(B)/libadmin_api.a: $(B)/admin_api/api_bundle.o
+
 define PROGRAM
 $(B)/bin/$1: $(call obj,$(MAIN_$1)) $(call lib,$(NEED_$(DOMAIN_$1)))
 	@mkdir -p $$(@D)
@@ -173,6 +182,7 @@ install: all
 	install $(PROGRAMS:%=$(B)/bin/%) $(DESTDIR)$(PREFIX)/bin
 	install -m 644 provisioning/prompts/*.ulaw $(DESTDIR)$(PREFIX)/share/headgate/prompts
 	install -m 644 migrations/*.sql $(DESTDIR)$(PREFIX)/share/headgate/migrations
+	install -m 644 $(B)/openapi.json $(DESTDIR)$(PREFIX)/share/headgate
 	install -m 644 docs/man/*.1 $(DESTDIR)$(PREFIX)/share/man/man1
 	install -m 644 docs/man/*.8 $(DESTDIR)$(PREFIX)/share/man/man8
 	$(B)/bin/headgatectl completion bash >$(DESTDIR)$(PREFIX)/share/bash-completion/completions/headgatectl

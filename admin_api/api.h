@@ -1,28 +1,43 @@
 /* admin_api/api.h - the engine of the HTTP API: the OpenAPI document decides, handlers do.
  *
- * Document   admin_api/openapi/NAME.yaml (paths and components of one subject each) are put
- * together at build time and are part of the program. For each operation it gives: method, path,
- * parameters, the schema of the request body (checked here before a handler sees it; a refusal
- * carries JSON pointers), and operationId     the name by which a handler is bound (api_bind
- * tables) x-permission    who may (principal.h); there is no operation without it x-database none |
- * read | write: a handler of read and write has r->db, in one transaction x-etag: true    GET
- * answers carry a strong ETag; PATCH, PUT and DELETE of the same path need If-Match (428 without,
- * 412 when it differs; the engine runs the GET handler in the same transaction with
- * api_request.for_update to know) x-idempotent: true  POST: Idempotency-Key is taken (the same key
- * and body within a day: the first answer again; another body: 422; under way: 409) x-effect: true
- * something happens outside of the database (a call ends, a node is told): it is done by the
- * handler after api_commit(), so that what is in the audit log is there first An operation without
- * handler, and a handler without operation, stop the start.
+ * Document   admin_api/openapi/NAME.yaml (tags, paths and components of one subject each) are put
+ * together at build time (tools/bundle_api) and are part of the program. For each operation:
+ *
+ *   operationId    the name by which a handler is bound (api_bind_NAME, below)
+ *   parameters     of path and query, with schemas; requestBody: checked before a handler sees it,
+ *                  a refusal carries JSON pointers. application/json; PATCH:
+ *                  application/merge-patch+json
+ *   x-permission   who may (principal.h); there is no operation without it; "self": whom we know
+ *   x-database     none | read | write: a handler of read and write has r->db, in one transaction
+ *   x-etag: true   on a GET: its answers carry a strong ETag; PATCH, PUT and DELETE of the same
+ *                  path need If-Match (428 without, 412 when it differs; the engine runs the GET
+ *                  handler in the same transaction with api_request.for_update to know), unless
+ *                  they say x-etag: false. On a POST: the 201 answer is the representation and has
+ *                  the ETag of its GET
+ *   x-idempotent: true   POST: Idempotency-Key is taken (the same key and body within a day: the
+ *                  first answer again; another body: 422; under way: 409). Not for answers with a
+ *                  secret in them: they are kept
+ *   x-effect: true something happens outside of the database (a call ends, a node is told): it is
+ *                  done by the handler after api_commit(), so that what is in the audit log is
+ *                  there first
+ *
+ * An operation without handler, and a handler without operation, stop the start. The answers that
+ * the engine gives by itself (400 401 403 404 412 415 422 428 429 503) and the headers that go with
+ * them are put into the document by tools/bundle_api: a subject documents its own.
  *
  * Way        head checks (httpd) -> who (401) -> rate of the principal (429) -> route (404, 405
  * with Allow) -> permission (403, audited) -> parameters, media type, body (400, 415, 422) ->
  * BEGIN, who and request id told to the database, idempotency, If-Match -> handler -> COMMIT, or
  * ROLLBACK when the answer is 400 or more. A commit that a two-person policy turned into proposals
- * becomes 202 with Location of the change. The database being away is 503 with Retry-After. Errors
- * application/problem+json (RFC 9457): type "https://headgate.invalid/problems/NAME" is a name,
- * documented in docs/admin-api.md; errors[] {pointer, detail}. Nothing of SQL shows. Lists answer
- * {"items":[...],"next":cursor or null}, Link rel=next; limit 1..500 (100). Threads    a request is
- * handled by one thread; handlers run at the same time on several. */
+ * becomes 202 with Location of the change and {"state":"proposed","changes":[id...]}: document it
+ * with $ref "#/components/responses/Proposed". The database being away is 503 with Retry-After.
+ *
+ * Shape      errors are application/problem+json (RFC 9457): type
+ * "https://headgate.invalid/problems/NAME" is a name, listed in docs/admin-api.md and in
+ * api_problem.c; errors[] {pointer | parameter, detail}. Nothing of SQL shows; words of RAISE in
+ * our own functions do. Lists answer {"items":[...],"next":cursor or null}, Link rel=next; limit
+ * 1..500 (100). In a query '+' is itself, not a space.
+ * Threads    a request is handled by one thread; handlers run at the same time on several. */
 #ifndef ADMIN_API_API_H
 #define ADMIN_API_API_H
 
@@ -47,7 +62,8 @@ struct api_request {
     json_t *current;    /* x-etag PATCH, PUT, DELETE: what GET answered */
     bool for_update;    /* GET handler run for If-Match: lock the row */
     struct pg_sync *db; /* x-database read or write; else NULL */
-    struct pg_sync *(*trace_db)(struct api *a); /* as hg_trace, opened for this call; NULL: away */
+    struct pg_sync *(*trace_db)(struct api *a); /* as hg_trace, opened for this call, to
+                                                 be closed by it; NULL: away */
     struct api *api;
     struct gates *gates;
     struct events *events;
@@ -57,8 +73,8 @@ struct api_request {
 
 struct api_answer { /* zeroed; status 0 means 200, or 204 without body */
     unsigned status;
-    json_t *body; /* owned by the engine once it is here */
-    char location[256];
+    json_t *body;       /* owned by the engine once it is here */
+    char location[256]; /* "/api/v1/lines/7" */
     unsigned retry_after_s;
     /* Other than JSON (CSV export, event streams): pull != NULL, see httpd_stream(). */
     const char *content_type;
@@ -73,7 +89,8 @@ struct api_bind {
     const char *operation; /* operationId */
     api_handler *handler;
 };
-/* One table for each subject, in its file: NULL-terminated. api_tables.c lists them. */
+/* One table for each subject, ended by an operation of NULL: admin_api/openapi/NAME.yaml and
+ * api_bind_NAME in res_NAME*.c are all that a subject takes. tools/bundle_api lists the tables. */
 extern const struct api_bind api_bind_subscribers[], api_bind_routing[], api_bind_live[],
     api_bind_preemption[], api_bind_records[], api_bind_privileges[], api_bind_system[];
 
@@ -137,5 +154,6 @@ MUST_CHECK enum err api_new(const struct api_cfg *cfg, struct api **out, char *w
 void api_free(struct api *a);
 void api_handle(void *api, const struct httpd_request *r); /* a httpd_handler */
 const struct api_cfg *api_cfg(const struct api *a);
+json_t *api_openapi(const struct api *a); /* the document; borrowed, never to be changed */
 
 #endif

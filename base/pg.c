@@ -579,11 +579,16 @@ enum err pg_octets(const struct pg_result *r, size_t row, size_t col, void *dst,
     return E_OK;
 }
 
-const char *pg_sqlstate(const struct pg_result *r)
+static const char *error_field(const struct pg_result *r, int field)
 {
-    const char *s = r != NULL ? PQresultErrorField(inner(r), PG_DIAG_SQLSTATE) : NULL;
+    const char *s = r != NULL ? PQresultErrorField(inner(r), field) : NULL;
 
     return s != NULL ? s : "";
+}
+
+const char *pg_sqlstate(const struct pg_result *r)
+{
+    return error_field(r, PG_DIAG_SQLSTATE);
 }
 
 const char *pg_message(const struct pg_result *r)
@@ -591,6 +596,21 @@ const char *pg_message(const struct pg_result *r)
     const char *s = r != NULL ? PQresultErrorField(inner(r), PG_DIAG_MESSAGE_PRIMARY) : NULL;
 
     return s != NULL ? s : "connection lost";
+}
+
+const char *pg_constraint(const struct pg_result *r)
+{
+    return error_field(r, PG_DIAG_CONSTRAINT_NAME);
+}
+
+const char *pg_column(const struct pg_result *r)
+{
+    return error_field(r, PG_DIAG_COLUMN_NAME);
+}
+
+bool pg_is_raised(const struct pg_result *r)
+{
+    return strcmp(error_field(r, PG_DIAG_SOURCE_FUNCTION), "exec_stmt_raise") == 0;
 }
 
 size_t pg_affected(const struct pg_result *r)

@@ -70,6 +70,9 @@ MUST_CHECK enum err pg_octets(const struct pg_result *r, size_t row, size_t col,
                               size_t max, size_t *out_n);
 const char *pg_sqlstate(const struct pg_result *r);
 const char *pg_message(const struct pg_result *r);
+const char *pg_constraint(const struct pg_result *r); /* that an error names, or "" */
+const char *pg_column(const struct pg_result *r);     /* the same */
+bool pg_is_raised(const struct pg_result *r);         /* a function of the schema said it (RAISE) */
 size_t pg_affected(const struct pg_result *r);
 
 /* Blocking. */
