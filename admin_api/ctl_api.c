@@ -238,6 +238,28 @@ int ctl_get_all(struct ctl *c, const char *path, size_t max, json_t **out)
     return rc;
 }
 
+int ctl_find(struct ctl *c, const char *list, const char *name, const char *key, const char *what,
+             char id[CTL_ID_MAX])
+{
+    char path[CTL_PATH_MAX];
+    json_t *found = NULL;
+    int rc = CTL_OK;
+
+    snprintf(path, sizeof path, "%s", list);
+    rc = ctl_query_add(path, "name", name);
+    if (rc == CTL_OK) {
+        rc = ctl_get_all(c, path, 1, &found);
+    }
+    if (rc == CTL_OK && json_array_size(found) == 0) {
+        rc = ctl_fail(CTL_REFUSED, "no %s '%s' (%s list shows them)", what, name, what);
+    }
+    if (rc == CTL_OK) {
+        ctl_text(ctl_at(json_array_get(found, 0), key), id, CTL_ID_MAX);
+    }
+    json_decref(found);
+    return rc;
+}
+
 /* Sends what `q` says with a body that may hold a password: no copy of it stays. */
 static int send_body(struct ctl *c, struct ctl_ask q, const json_t *body, struct ctl_reply *out)
 {

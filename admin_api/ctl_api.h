@@ -17,6 +17,8 @@
 #include "admin_api/ctl_http.h"
 #include "admin_api/ctl_out.h"
 
+enum { CTL_ID_MAX = 24 };
+
 /* "/lines/%s": each %s is a text, percent-encoded as a whole. CTL_USAGE when it gets too long. */
 int ctl_path(char out[CTL_PATH_MAX], const char *fmt, ...);
 /* Adds name=value to the query; value NULL: nothing. */
@@ -31,6 +33,9 @@ int ctl_post(struct ctl *c, const char *path, json_t *body, json_t **out); /* ou
 int ctl_patch(struct ctl *c, const char *path, json_t *patch);
 int ctl_delete(struct ctl *c, const char *path);
 
+/* The value of `key` of the one whose name it is; `what` for words: "no trunk 'x'". */
+int ctl_find(struct ctl *c, const char *list, const char *name, const char *key, const char *what,
+             char id[CTL_ID_MAX]);
 /* Any question: the answer as it came, whatever its status. CTL_OK: there is one. */
 int ctl_send(struct ctl *c, const struct ctl_ask *q, struct ctl_reply *out);
 /* What a status of 400 and more means: prints it, gives the code. */

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "admin_api/ctl.h"
+#include "admin_api/ctl_ladder.h"
 #include "base/mem.h"
 #include "base/secret.h"
 #include "gc/control.h"
@@ -324,30 +325,6 @@ int ctl_seal_credential(struct ctl *c, const char *username, const char *algorit
     return rc;
 }
 
-/* One line for a message: time since the first, who to whom, start line, what the MAC said, why. */
-static void print_ladder(const json_t *ladder, bool octets)
-{
-    size_t i = 0;
-    json_t *m = NULL;
-    json_int_t first = 0;
-    char buf[64];
-
-    json_array_foreach(ladder, i, m)
-    {
-        json_int_t at = json_integer_value(json_object_get(m, "at_us"));
-        const char *mac = json_string_value(json_object_get(m, "mac"));
-        first = i == 0 ? at : first;
-        printf("%9.3f ms  %-21s -> %-21s  %-44.44s  mac %-6s", (double)(at - first) / 1000.0,
-               json_string_value(json_object_get(m, "from")),
-               json_string_value(json_object_get(m, "to")),
-               json_string_value(json_object_get(m, "text")), mac != NULL ? mac : "-");
-        printf("  %s\n", field(m, "note", buf));
-        if (octets) {
-            printf("\n%s\n", field(m, "octets", buf));
-        }
-    }
-}
-
 int ctl_call_show(struct ctl *c, struct ctl_args *a)
 {
     bool ladder = ctl_flag(a, "--ladder"), octets = ctl_flag(a, "--octets");
@@ -372,7 +349,7 @@ int ctl_call_show(struct ctl *c, struct ctl_args *a)
             printf("%s: %s\n", key, field(call, key, buf));
         }
         if (ladder || octets) {
-            print_ladder(json_object_get(answer, "ladder"), octets);
+            ctl_print_ladder(stdout, json_object_get(answer, "ladder"), octets);
         }
     }
     json_decref(answer);

@@ -64,6 +64,68 @@ void opt_yes(struct opts *o, const char *name, bool *to)
     *to = is != 0;
 }
 
+static json_t *list_of(const char *text)
+{
+    json_t *list = json_array();
+
+    if (strcmp(text, "none") == 0) {
+        return list;
+    }
+    for (size_t n = 0; *text != 0; text += n) {
+        text += strspn(text, ", ");
+        n = strcspn(text, ", ");
+        if (n > 0 && json_array_append_new(list, json_stringn(text, n)) != 0) {
+            json_decref(list);
+            return NULL;
+        }
+    }
+    return list;
+}
+
+static json_t *take_value(struct opts *o, const struct opt_field *f)
+{
+    struct view text = VIEW("");
+    uint32_t number = 0;
+    unsigned choice = 0;
+    bool yes = false;
+
+    switch (f->kind) {
+    case OPT_NUMBER:
+        opt_number(o, f->option, f->max, &number);
+        return json_integer(number);
+    case OPT_YES:
+        opt_yes(o, f->option, &yes);
+        return json_boolean(yes);
+    case OPT_CHOICE:
+        opt_choice(o, f->option, f->words, &choice);
+        return json_string(f->words[choice]);
+    case OPT_TEXT:
+    case OPT_NULLABLE:
+    case OPT_LIST:
+        break;
+    }
+    opt_text(o, f->option, &text);
+    if (f->kind == OPT_LIST) {
+        return list_of(text.p);
+    }
+    return f->kind == OPT_NULLABLE && (text.n == 0 || view_eq(text, VIEW("off")))
+               ? json_null()
+               : json_stringn(text.p, text.n);
+}
+
+void opt_body(struct opts *o, const struct opt_field *fields, json_t *body)
+{
+    for (const struct opt_field *f = fields; o->rc == CTL_OK && f->option != NULL; f++) {
+        unsigned before = o->taken;
+        json_t *value = take_value(o, f);
+        if (o->taken == before || o->rc != CTL_OK) {
+            json_decref(value);
+        } else if (json_object_set_new(body, f->member, value) != 0) {
+            o->rc = ctl_fail(CTL_USAGE, "%s: no text in UTF-8", f->option);
+        }
+    }
+}
+
 void opt_end(struct opts *o, int n, const char *usage)
 {
     for (int i = 0; o->rc == CTL_OK && i < o->a->n; i++) {

@@ -105,6 +105,46 @@ void ctl_cell(const json_t *item, const struct ctl_column *c, char *out, size_t 
     }
 }
 
+/* By merging, so that equal ones stay in their order. */
+static void merge(json_t **v, size_t n, json_t **room,
+                  int (*compare)(const json_t *a, const json_t *b))
+{
+    size_t half = n / 2, i = 0, k = half;
+
+    if (n < 2) {
+        return;
+    }
+    merge(v, half, room, compare);
+    merge(v + half, n - half, room, compare);
+    for (size_t at = 0; at < n; at++) {
+        bool first = k == n || (i < half && compare(v[i], v[k]) <= 0);
+        room[at] = first ? v[i++] : v[k++];
+    }
+    memcpy(v, room, n * sizeof *v);
+}
+
+json_t *ctl_sorted(json_t *rows, int (*compare)(const json_t *a, const json_t *b))
+{
+    size_t n = json_array_size(rows);
+    json_t **v = n > 0 ? mem_zalloc_array(2 * n, sizeof *v) : NULL;
+    json_t *sorted = json_array();
+
+    if (v == NULL) {
+        json_decref(sorted);
+        return rows;
+    }
+    for (size_t i = 0; i < n; i++) {
+        v[i] = json_array_get(rows, i);
+    }
+    merge(v, n, v + n, compare);
+    for (size_t i = 0; i < n; i++) {
+        json_array_append(sorted, v[i]);
+    }
+    mem_free(v);
+    json_decref(rows);
+    return sorted;
+}
+
 static size_t count_columns(const struct ctl_column *columns)
 {
     size_t n = 0;

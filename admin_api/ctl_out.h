@@ -32,6 +32,9 @@ void ctl_cell(const json_t *item, const struct ctl_column *c, char *out, size_t 
 void ctl_text(const json_t *value, char *out, size_t max);
 void ctl_form_seconds(const json_t *item, const json_t *value, char *out, size_t max); /* no .ms */
 
+/* Items in another order; takes rows over. */
+json_t *ctl_sorted(json_t *rows, int (*compare)(const json_t *a, const json_t *b));
+
 /* columns end with a NULL name. Rows that are no array are none. */
 void ctl_print_table(FILE *to, const json_t *rows, const struct ctl_column *columns);
 void ctl_print_texts(FILE *to, const json_t *rows, const struct ctl_column *columns);

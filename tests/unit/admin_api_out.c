@@ -10,6 +10,8 @@
 
 #include "admin_api/ctl_api.h"
 #include "admin_api/ctl_commands.h"
+#include "admin_api/ctl_events.h"
+#include "admin_api/ctl_ladder.h"
 
 static json_t *loaded(const char *text)
 {
@@ -157,6 +159,109 @@ static void texts_as_json(void **state)
     json_decref(rows);
 }
 
+static int by_n(const json_t *a, const json_t *b)
+{
+    return (int)(json_integer_value(json_object_get(a, "n")) -
+                 json_integer_value(json_object_get(b, "n")));
+}
+
+static void sorting(void **state)
+{
+    json_t *rows = loaded("[{\"n\":3},{\"n\":1,\"a\":1},{\"n\":2},{\"n\":1,\"a\":2},{\"n\":0}]");
+    char *text = NULL;
+    (void)state;
+
+    rows = ctl_sorted(rows, by_n);
+    text = json_dumps(rows, JSON_COMPACT);
+    assert_string_equal(text,
+                        "[{\"n\":0},{\"n\":1,\"a\":1},{\"n\":1,\"a\":2},{\"n\":2},{\"n\":3}]");
+    free(text);
+    json_decref(rows);
+    rows = ctl_sorted(json_array(), by_n);
+    assert_int_equal(json_array_size(rows), 0);
+    json_decref(rows);
+}
+
+static bool write_event(void *arg, const char *name, const char *data)
+{
+    fprintf(arg, "<%s|%s>", name, data);
+    return strcmp(data, "enough") != 0;
+}
+
+static void events(void **state)
+{
+    static const char stream[] = ": hello\r\n\r\nid: 7\nevent: call.began\ndata: {\"a\":1}\n\n"
+                                 "data:x\ndata: y\rdata\r\n\nevent: nothing\n\nid: 8\ndata: z\n\n"
+                                 "data: not ended";
+    (void)state;
+
+    for (size_t step = 1; step < sizeof stream; step += 3) {
+        struct page p;
+        struct ctl_events e = {.on_event = write_event, .arg = page_open(&p)};
+        assert_true(ctl_events_open(&e));
+        for (size_t at = 0; at < sizeof stream - 1; at += step) {
+            size_t left = sizeof stream - 1 - at;
+            assert_true(ctl_events_feed(&e, stream + at, left < step ? left : step));
+        }
+        assert_string_equal(e.id, "8");
+        ctl_events_close(&e);
+        page_is(&p, "<call.began|{\"a\":1}><message|x\ny\n><message|z>");
+    }
+}
+
+static void events_have_bounds(void **state)
+{
+    char *big = malloc(CTL_EVENT_MAX);
+    struct page p;
+    struct ctl_events e = {.on_event = write_event, .arg = page_open(&p)};
+    (void)state;
+
+    memset(big, 'x', CTL_EVENT_MAX);
+    assert_true(ctl_events_open(&e));
+    assert_true(ctl_events_feed(&e, big, CTL_EVENT_MAX - 1));
+    assert_false(ctl_events_feed(&e, "x", 1));
+    ctl_events_close(&e);
+    e = (struct ctl_events){.on_event = write_event, .arg = p.f};
+    assert_true(ctl_events_open(&e));
+    assert_false(ctl_events_feed(&e, "data: enough\n\ndata: more\n\n", 27));
+    ctl_events_close(&e);
+    page_is(&p, "<message|enough>");
+    free(big);
+}
+
+static void ladders(void **state)
+{
+    json_t *ladder = loaded(
+        "[{\"at_us\":1000,\"from\":\"192.0.2.10:5060\",\"to\":\"192.0.2.1:5060\",\"text\":\"INVITE "
+        "sip:+12125550102@example.net SIP/2.0\",\"mac\":\"ok\",\"note\":\"to line 2\"},"
+        "{\"at_us\":2500,\"from\":\"192.0.2.1:5060\",\"to\":\"192.0.2.20:5060\",\"text\":\"INVITE "
+        "x\",\"mac\":\"made\"},"
+        "{\"at_us\":3000,\"from\":\"192.0.2.20:5060\",\"to\":\"192.0.2.10:5060\",\"text\":\"180 "
+        "\\u001bRinging\",\"octets\":\"SIP/2.0 180\\r\\nX: \\u001b\\r\\n\"}]");
+    struct page p;
+    (void)state;
+
+    ctl_print_ladder(page_open(&p), ladder, false);
+    page_is(
+        &p,
+        "                192.0.2.10:5060                   192.0.2.1:5060                    "
+        "192.0.2.20:5060\n"
+        "      0.000 ms  |-- INVITE sip:+12125550102@exa ->|                                 |  "
+        "mac ok  to line 2\n"
+        "      1.500 ms  |                                 |-- INVITE x -------------------->|  "
+        "mac made\n"
+        "      2.000 ms  |<- 180 ?Ringing "
+        "---------------------------------------------------|  mac -\n");
+    ctl_print_ladder(page_open(&p), ladder, true);
+    fclose(p.f);
+    assert_non_null(strstr(p.text, "SIP/2.0 180?\nX: ??\n"));
+    assert_null(strchr(p.text, 0x1b));
+    free(p.text);
+    json_decref(ladder);
+    ctl_print_ladder(page_open(&p), NULL, true);
+    page_is(&p, "                \n");
+}
+
 static void paths(void **state)
 {
     char path[CTL_PATH_MAX], *long_text = malloc(CTL_PATH_MAX);
@@ -276,6 +381,10 @@ int main(void)
         cmocka_unit_test(nothing_moves_the_cursor),
         cmocka_unit_test(tables),
         cmocka_unit_test(texts_as_json),
+        cmocka_unit_test(sorting),
+        cmocka_unit_test(events),
+        cmocka_unit_test(events_have_bounds),
+        cmocka_unit_test(ladders),
         cmocka_unit_test(paths),
         cmocka_unit_test(ways),
         cmocka_unit_test(completion),
