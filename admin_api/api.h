@@ -50,6 +50,7 @@
 #include "base/pg.h"
 
 struct api;
+struct checkpoints;
 struct gates;  /* gates.h: the gate controllers of the cluster */
 struct events; /* events.h: what happens there, for streams */
 
@@ -147,7 +148,8 @@ struct api_cfg {
     struct principals *principals;
     struct gates *gates;
     struct events *events;
-    const char *work_order_key; /* file */
+    const char *work_order_key;      /* file */
+    struct checkpoints *checkpoints; /* checkpoint.h; NULL: none are made */
 };
 MUST_CHECK enum err api_new(const struct api_cfg *cfg, struct api **out, char *why,
                             size_t why_bytes);

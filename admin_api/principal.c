@@ -214,17 +214,23 @@ void principals_refused(struct principals *p, const struct httpd_request *r,
     note(p, &n);
 }
 
-bool principals_may(struct principals *p, uint64_t admin_id, struct permissions *out)
+bool principals_find(struct principals *p, uint64_t admin_id, struct principal *out)
 {
-    struct principal who = {.how = ""};
     bool found = false;
 
     pthread_rwlock_rdlock(&p->table_lock);
-    found = p->table != NULL && principal_by_id(p->table, admin_id, &who);
+    found = p->table != NULL && principal_by_id(p->table, admin_id, out);
     pthread_rwlock_unlock(&p->table_lock);
-    if (found) {
-        *out = who.may;
-    }
+    return found;
+}
+
+bool principals_anybody(struct principals *p, uint64_t but, const struct permissions *need)
+{
+    bool found = false;
+
+    pthread_rwlock_rdlock(&p->table_lock);
+    found = p->table != NULL && principal_any(p->table, but, need);
+    pthread_rwlock_unlock(&p->table_lock);
     return found;
 }
 

@@ -65,8 +65,10 @@ MUST_CHECK enum err principals_who(struct principals *p, const struct httpd_requ
  * ("permission routes.write"). */
 void principals_refused(struct principals *p, const struct httpd_request *r,
                         const struct principal *who, const char *operation, const char *why);
-/* What an administrator may by his roles now; false: no such, or disabled. */
-bool principals_may(struct principals *p, uint64_t admin_id, struct permissions *out);
+/* An administrator as his roles make him now, without a token; false: no such, or disabled. */
+bool principals_find(struct principals *p, uint64_t admin_id, struct principal *out);
+/* Whether an enabled administrator other than `but` has all of these permissions. */
+bool principals_anybody(struct principals *p, uint64_t but, const struct permissions *need);
 
 struct principals_cfg {
     const char *conninfo;    /* the database, as hg_api */

@@ -86,6 +86,7 @@ bool principal_by_certificate(const struct principal_table *t, const char *name,
                               struct principal *out);
 bool principal_by_os_user(const struct principal_table *t, const char *user, struct principal *out);
 bool principal_by_id(const struct principal_table *t, uint64_t admin_id, struct principal *out);
+bool principal_any(const struct principal_table *t, uint64_t but, const struct permissions *need);
 /* Tokens used since the last call whose last_used_at is older than this hour: ids for
  * last_used_at, each once an hour. */
 size_t principal_tokens_used(struct principal_table *t, uint64_t *ids, size_t max);

@@ -220,6 +220,16 @@ bool principal_by_id(const struct principal_table *t, uint64_t admin_id, struct 
     return a != NULL;
 }
 
+bool principal_any(const struct principal_table *t, uint64_t but, const struct permissions *need)
+{
+    for (size_t i = 0; i < t->n_administrators; i++) {
+        if (t->administrators[i].id != but && permissions_cover(&t->administrators[i].may, need)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 size_t principal_tokens_used(struct principal_table *t, uint64_t *ids, size_t max)
 {
     size_t n = 0;

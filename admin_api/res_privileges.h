@@ -1,0 +1,76 @@
+/* admin_api/res_privileges.h - what the handlers of administrators, roles, tokens, policies,
+ * changes and the audit log share. Threads: any, nothing shared. */
+#ifndef ADMIN_API_RES_PRIVILEGES_H
+#define ADMIN_API_RES_PRIVILEGES_H
+
+#include "admin_api/api.h"
+#include "admin_api/principal_int.h"
+
+/* "2026-11-24T08:30:00Z", and to the microsecond; NULL stays NULL. */
+#define PRIV_TIME(column) "to_char(" column " AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')"
+#define PRIV_TIME_US(column)                                                                       \
+    "to_char(" column " AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"
+
+enum { PRIV_ID_TEXT = 24, PRIV_WORDS = 8192 };
+
+/* A parameter of path or query, NULL when it was not given. */
+struct pg_param priv_param(const struct api_request *r, const char *name);
+/* A number's text. */
+struct pg_param priv_number(uint64_t n, char text[PRIV_ID_TEXT]);
+/* A list as text of JSON, for ARRAY(SELECT jsonb_array_elements_text($n::jsonb)); "[]"
+ * when it is NULL. *keep is to be freed (jansson allocated it). */
+struct pg_param priv_list(const json_t *list, char **keep);
+/* Words of a list of the body, with blanks between them. */
+void priv_words(const json_t *list, char out[PRIV_WORDS]);
+
+/* As api_query(); a refusal (403) also goes to the audit log as one of `operation`. */
+bool priv_query(struct api_request *r, struct api_answer *a, const char *operation, const char *sql,
+                const struct pg_param *p, size_t n, const char *const *pointers,
+                struct pg_result **out);
+/* 403, and a row of the audit log. why: for the log; the answer says `words`. */
+void priv_refuse(struct api_request *r, struct api_answer *a, const char *operation,
+                 const char *pointer, const char *words);
+/* Nobody gives what he has not, or touches who has more than he: true, or 403. */
+bool priv_covers(struct api_request *r, struct api_answer *a, const char *operation,
+                 const char *pointer, const struct permissions *needed);
+/* Commits, and waits until this process goes by it. */
+void priv_commit(struct api_request *r, struct api_answer *a);
+
+#define PRIV_HANDLERS(X)                                                                           \
+    X(getMe, get_me)                                                                               \
+    X(listOwnTokens, list_own_tokens)                                                              \
+    X(createOwnToken, create_own_token)                                                            \
+    X(revokeOwnToken, revoke_own_token)                                                            \
+    X(listAdministrators, list_administrators)                                                     \
+    X(getAdministrator, get_administrator)                                                         \
+    X(createAdministrator, create_administrator)                                                   \
+    X(updateAdministrator, update_administrator)                                                   \
+    X(deleteAdministrator, delete_administrator)                                                   \
+    X(listRoles, list_roles)                                                                       \
+    X(getRole, get_role)                                                                           \
+    X(createRole, create_role)                                                                     \
+    X(updateRole, update_role)                                                                     \
+    X(deleteRole, delete_role)                                                                     \
+    X(listTokens, list_tokens)                                                                     \
+    X(getToken, get_token)                                                                         \
+    X(createToken, create_token)                                                                   \
+    X(revokeToken, revoke_token)                                                                   \
+    X(listPolicies, list_policies)                                                                 \
+    X(getPolicy, get_policy)                                                                       \
+    X(updatePolicy, update_policy)                                                                 \
+    X(listChanges, list_changes)                                                                   \
+    X(getChange, get_change)                                                                       \
+    X(approveChange, approve_change)                                                               \
+    X(rejectChange, reject_change)                                                                 \
+    X(withdrawChange, withdraw_change)                                                             \
+    X(listAudit, list_audit)                                                                       \
+    X(getAuditRow, get_audit_row)                                                                  \
+    X(listAuditChain, list_audit_chain)                                                            \
+    X(listAuditCheckpoints, list_audit_checkpoints)                                                \
+    X(getAuditKey, get_audit_key)
+
+#define PRIV_DECLARE(operation, handler) api_handler priv_##handler;
+PRIV_HANDLERS(PRIV_DECLARE)
+#undef PRIV_DECLARE
+
+#endif
