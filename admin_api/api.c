@@ -122,6 +122,9 @@ static void run(struct api_request *r, struct api_answer *a)
     if (op->effect && c->committed && c->idempotency_key.n > 0 && c->proposed[0] == 0) {
         api_idem_settle(r, a);
     }
+    if (c->idempotency_key.n > 0 && c->committed) {
+        api_idem_purge(r->api);
+    }
 }
 
 static void note(const struct api_request *r, const struct api_answer *a, uint64_t began_us)

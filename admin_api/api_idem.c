@@ -6,7 +6,8 @@
 #include "admin_api/api_int.h"
 #include "base/log.h"
 
-#define KEY_MAX 128
+#define KEY_MAX     128
+#define PURGE_EVERY 256 /* keys */
 
 /* Method and path, as the row has them. */
 static void operation_of(const struct api_request *r, char *out, size_t bytes)
@@ -175,4 +176,19 @@ void api_idem_settle(struct api_request *r, const struct api_answer *a)
     }
     api_pool_give(r->api->pool, db, e == E_IO);
     free(text); /* jansson allocated it */
+}
+
+void api_idem_purge(struct api *a)
+{
+    struct pg_sync *db = NULL;
+
+    if (atomic_fetch_add(&a->keys, 1) % PURGE_EVERY != 0 ||
+        api_pool_take(a->pool, 0, &db) != E_OK) {
+        return;
+    }
+    enum err e = pg_sync_query(db, "SELECT core.purge_idempotency()", NULL, 0, NULL);
+    if (e != E_OK) {
+        LOG(LV_WARN, "admin.idempotency", KV_ERR(e), KV("operation", "purge"));
+    }
+    api_pool_give(a->pool, db, e == E_IO);
 }

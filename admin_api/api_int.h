@@ -2,6 +2,8 @@
 #ifndef ADMIN_API_API_INT_H
 #define ADMIN_API_API_INT_H
 
+#include <stdatomic.h>
+
 #include "admin_api/api.h"
 #include "admin_api/api_doc.h"
 #include "base/crypto.h"
@@ -21,6 +23,7 @@ struct api {
     struct api_pool *pool;
     struct api_rates *rates;
     struct secret cursor_key;
+    atomic_uint keys; /* Idempotency-Keys kept */
 };
 
 /* One request under way: api_request.impl. */
@@ -109,6 +112,8 @@ bool api_idem_begin(struct api_request *r, struct api_answer *a);
 bool api_idem_keep(struct api_request *r, struct api_answer *a);
 /* After an effect: the final answer in place of "under way". */
 void api_idem_settle(struct api_request *r, const struct api_answer *a);
+/* Now and then: what is older than a day goes. */
+void api_idem_purge(struct api *a);
 
 /* ---- api_rate.c ---- */
 MUST_CHECK enum err api_rates_new(unsigned per_second, struct api_rates **out);

@@ -8,7 +8,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 
-enum { POOL_MAX = 64, CONNINFO_MAX = 1024 };
+enum { POOL_MAX = 64, CONNINFO_MAX = 1024, SILENT_MS = 8000 };
 
 struct api_pool {
     pthread_mutex_t lock;
@@ -33,6 +33,7 @@ enum err api_db_open(const char *conninfo, struct pg_sync **out)
 
     if (e == E_OK) {
         e = pg_sync_script(db, SESSION, why, sizeof why);
+        pg_sync_limit(db, SILENT_MS);
     }
     if (e != E_OK) {
         LOG(LV_WARN, "admin.database_down", KV("why", why));

@@ -3,9 +3,10 @@
 #include <string.h>
 
 #include "admin_api/api_int.h"
-#include "base/log.h"
+#include "base/clock.h"
 
 #define WAIT_MS 2000
+#define SLOW_MS 1000 /* a begin that fails after that has met a server that hangs */
 
 /* Who speaks, for the audit log and for who must not approve his own change; and that what a policy
  * wants two people for is to be proposed. */
@@ -38,6 +39,7 @@ bool api_begin(struct api_request *r, struct api_answer *a, enum api_db mode)
             api_unavailable(a);
             return false;
         }
+        uint64_t began = clock_mono_ms(clock_system());
         e = begin_on(r, db, mode);
         if (e == E_OK) {
             r->db = db;
@@ -49,6 +51,9 @@ bool api_begin(struct api_request *r, struct api_answer *a, enum api_db mode)
         if (e != E_IO) {
             api_internal(a, "begin");
             return false;
+        }
+        if (clock_mono_ms(clock_system()) - began > SLOW_MS) {
+            break;
         }
     }
     api_unavailable(a);

@@ -1,10 +1,12 @@
 #include "base/pg.h"
 
 #include <libpq-fe.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/secret.h"
@@ -627,6 +629,8 @@ size_t pg_affected(const struct pg_result *r)
 /* ---- blocking -------------------------------------------------------------------------------- */
 struct pg_sync {
     PGconn *c;
+    unsigned limit_ms; /* 0: for ever */
+    bool silent;       /* it said nothing for that long: of no more use */
 };
 
 enum err pg_sync_open(const char *conninfo, struct pg_sync **out, char *err_text_out, size_t n)
@@ -656,6 +660,42 @@ void pg_sync_close(struct pg_sync *p)
     }
 }
 
+void pg_sync_limit(struct pg_sync *p, unsigned ms)
+{
+    p->limit_ms = ms;
+}
+
+/* The first result, when all of it is there; NULL: lost, or silent past the limit. */
+static PGresult *wait_for_result(struct pg_sync *p)
+{
+    uint64_t until = clock_mono_ms(clock_system()) + p->limit_ms;
+    PGresult *first = NULL;
+
+    for (;;) {
+        while (PQisBusy(p->c)) {
+            uint64_t now = clock_mono_ms(clock_system());
+            struct pollfd fd = {.fd = PQsocket(p->c), .events = POLLIN};
+            if (now >= until || poll(&fd, 1, (int)(until - now)) == 0) {
+                p->silent = true;
+                PQclear(first);
+                return NULL;
+            }
+            if (PQconsumeInput(p->c) != 1) {
+                break; /* its error is the next result */
+            }
+        }
+        PGresult *r = PQgetResult(p->c);
+        if (r == NULL) {
+            return first;
+        }
+        if (first == NULL) {
+            first = r;
+        } else {
+            PQclear(r);
+        }
+    }
+}
+
 enum err pg_sync_query(struct pg_sync *p, const char *sql, const struct pg_param *params, size_t n,
                        struct pg_result **out_r)
 {
@@ -676,7 +716,12 @@ enum err pg_sync_query(struct pg_sync *p, const char *sql, const struct pg_param
         format[i] = params[i].binary;
     }
     if (e == E_OK) {
-        r = PQexecParams(p->c, sql, (int)n, NULL, value, length, format, 0);
+        if (p->limit_ms == 0) {
+            r = PQexecParams(p->c, sql, (int)n, NULL, value, length, format, 0);
+        } else if (!p->silent &&
+                   PQsendQueryParams(p->c, sql, (int)n, NULL, value, length, format, 0) == 1) {
+            r = wait_for_result(p);
+        }
         e = result_of(r);
     }
     for (size_t i = 0; i < n && i < PARAMS_MAX; i++) {

@@ -80,6 +80,9 @@ struct pg_sync;
 MUST_CHECK enum err pg_sync_open(const char *conninfo, struct pg_sync **out, char *err_text,
                                  size_t n);
 void pg_sync_close(struct pg_sync *p);
+/* A server that says nothing for that long in answer to pg_sync_query() is E_IO, and so is all that
+ * follows on this connection. 0: wait for ever. */
+void pg_sync_limit(struct pg_sync *p, unsigned ms);
 /* out_r may be NULL. On failure *out_r, when wanted, still holds message and SQLSTATE, or is NULL.
  */
 MUST_CHECK enum err pg_sync_query(struct pg_sync *p, const char *sql, const struct pg_param *params,

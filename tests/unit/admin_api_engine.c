@@ -336,6 +336,9 @@ static const char SCHEMA[] =
     "CREATE TABLE core.idempotency (principal text, key text, operation text NOT NULL, "
     "request_hash bytea, status smallint, location text NOT NULL DEFAULT '', answer text, "
     "at timestamptz NOT NULL DEFAULT now(), PRIMARY KEY (principal, key));"
+    "CREATE FUNCTION core.purge_idempotency() RETURNS bigint LANGUAGE sql AS $$ WITH d AS (DELETE "
+    "FROM core.idempotency WHERE at < now() - interval '1 day' RETURNING 1) SELECT count(*) FROM d "
+    "$$;"
     "CREATE FUNCTION say(state text) RETURNS void LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION "
     "'words of ours' USING ERRCODE = state; END $$;"
     "CREATE FUNCTION late() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF NEW.name = 'late' THEN "
@@ -649,7 +652,15 @@ static void keys(void **state)
     expect(400, "visible characters");
     (void)number("UPDATE core.idempotency SET at = now() - interval '25 hours' RETURNING 1");
     ask("POST /api/v1/things", key, "{\"name\":\"c\"}");
-    expect(201, "\"c\""); /* after a day it is a new one */
+    expect(201, "\"c\"");           /* after a day it is a new one */
+    for (int i = 0; i < 256; i++) { /* and one of those that follow clears the others away */
+        char name[16], body[64];
+        snprintf(name, sizeof name, "p%d", i);
+        snprintf(body, sizeof body, "{\"name\":\"%s\"}", name);
+        ask("POST /api/v1/things", H(ANNA, JSON_TYPE, "Idempotency-Key", name), body);
+        expect(201, name);
+    }
+    assert_int_equal(number("SELECT count(*) FROM core.idempotency"), 257);
 }
 
 static void *race(void *arg)

@@ -390,6 +390,41 @@ static void blocking(void **state)
     pg_result_free(NULL);
 }
 
+static void blocking_with_a_limit(void **state)
+{
+    (void)state;
+    struct pg_sync *s = NULL;
+    struct pg_result *r = NULL;
+    char why[200] = "";
+    assert_int_equal(pg_sync_open(t.conninfo, &s, why, sizeof why), E_OK);
+    pg_sync_limit(s, 60000);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(
+            pg_sync_query(s, "SELECT repeat('x', 3000000), pg_backend_pid()", NULL, 0, &r), E_OK);
+        assert_int_equal(pg_text(r, 0, 0).n, 3000000);
+        pid_t server = (pid_t)pg_u64(r, 0, 1);
+        pg_result_free(r);
+        assert_int_equal(pg_sync_query(s, "SELECT 1/0", NULL, 0, &r), E_RANGE);
+        assert_string_equal(pg_message(r), "division by zero");
+        pg_result_free(r);
+        if (i == 2) {
+            assert_int_equal(kill(server, SIGSTOP), 0);
+            pg_sync_limit(s, 200);
+            assert_int_equal(pg_sync_query(s, "SELECT 1", NULL, 0, &r), E_IO);
+            assert_null(r);
+            assert_int_equal(kill(server, SIGCONT), 0);
+            assert_int_equal(pg_sync_query(s, "SELECT 1", NULL, 0, NULL), E_IO); /* for good */
+        }
+    }
+    pg_sync_close(s);
+    assert_int_equal(pg_sync_open(t.conninfo, &s, why, sizeof why), E_OK);
+    pg_sync_limit(s, 60000);
+    assert_int_equal(
+        pg_sync_query(s, "SELECT pg_terminate_backend(pg_backend_pid())", NULL, 0, NULL), E_IO);
+    assert_int_equal(pg_sync_query(s, "SELECT 1", NULL, 0, NULL), E_IO);
+    pg_sync_close(s);
+}
+
 /* ---- Redis ----------------------------------------------------------------------------------- */
 struct reply {
     unsigned n;
@@ -652,19 +687,13 @@ static void servers_that_restart(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(queries),
-        cmocka_unit_test(classes_of_errors),
-        cmocka_unit_test(copies),
-        cmocka_unit_test(waiting_has_a_limit),
-        cmocka_unit_test(lost_and_found),
-        cmocka_unit_test(bad_addresses),
-        cmocka_unit_test(blocking),
-        cmocka_unit_test(replies),
-        cmocka_unit_test(messages),
-        cmocka_unit_test(passwords),
-        cmocka_unit_test(bad_redis_addresses),
-        cmocka_unit_test(silence),
-        cmocka_unit_test(servers_that_restart),
+        cmocka_unit_test(queries),        cmocka_unit_test(classes_of_errors),
+        cmocka_unit_test(copies),         cmocka_unit_test(waiting_has_a_limit),
+        cmocka_unit_test(lost_and_found), cmocka_unit_test(bad_addresses),
+        cmocka_unit_test(blocking),       cmocka_unit_test(blocking_with_a_limit),
+        cmocka_unit_test(replies),        cmocka_unit_test(messages),
+        cmocka_unit_test(passwords),      cmocka_unit_test(bad_redis_addresses),
+        cmocka_unit_test(silence),        cmocka_unit_test(servers_that_restart),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
