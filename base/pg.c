@@ -16,7 +16,7 @@
 #define CONNECT_MAX_MS 10000
 #define GRACE_MS       5000 /* after statement_timeout, which a server that hangs does not keep */
 #define PROBE_MS       5000 /* idle time after which a server is asked whether it is there */
-#define PARAMS_MAX     24
+#define PARAMS_MAX     32
 #define OCTETS_MAX     (1u << 30)
 
 /* A pg_result is libpq's own, seen through this door only. */

@@ -151,6 +151,7 @@ END $$;
 REVOKE ALL ON FUNCTION core.guard_preemption(), core.guard_emergency_mode() FROM PUBLIC;
 GRANT SELECT ON core.emergency_mode TO hg_gc;
 GRANT SELECT ON core.preemption, core.emergency_mode TO hg_admin;
+GRANT SELECT (priority, is_operator) ON core.trunk TO hg_api;
 GRANT SELECT, INSERT ON core.preemption, core.emergency_mode TO hg_api;
 GRANT UPDATE (state, approved_by, results) ON core.preemption TO hg_api;
 GRANT UPDATE (ends_at, ended_at, ended_by) ON core.emergency_mode TO hg_api;
