@@ -131,6 +131,12 @@ void api_list(struct api_request *r, struct api_answer *a, const char *sql,
  * answer, and the effect must not happen. r->db is NULL afterwards. A proposal (two-person policy)
  * is false too, with 202 in the answer. */
 bool api_commit(struct api_request *r, struct api_answer *a);
+/* After api_commit(): a further transaction, for what the effect was; r->db is there again until
+ * the next api_commit(). False: the database is away, a says so. Give it an answer of its own: what
+ * happened has happened. */
+bool api_again(struct api_request *r, struct api_answer *a);
+/* Takes that transaction back and forgets what its answer says. */
+void api_abandon(struct api_request *r, struct api_answer *scratch);
 
 /* Fields of a body that the schema has checked. */
 struct view api_text(const json_t *body, const char *name); /* empty: absent or null */

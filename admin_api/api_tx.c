@@ -130,6 +130,25 @@ void api_end(struct api_request *r, struct api_answer *a)
     }
 }
 
+bool api_again(struct api_request *r, struct api_answer *a)
+{
+    struct api_call *c = api_call_of(r);
+
+    BUG_ON(c->in_transaction || !c->committed);
+    return api_begin(r, a, API_DB_WRITE);
+}
+
+void api_abandon(struct api_request *r, struct api_answer *scratch)
+{
+    struct api_call *c = api_call_of(r);
+
+    if (c->in_transaction) {
+        roll_back(r);
+    }
+    c->committed = true; /* what was before stays so */
+    api_answer_clear(scratch);
+}
+
 bool api_commit(struct api_request *r, struct api_answer *a)
 {
     struct api_call *c = api_call_of(r);

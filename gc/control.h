@@ -10,8 +10,8 @@
  *                                              database at once; B: every worker is there
  *              {"op":"calls","number","line","trunk","state", all optional} ->
  * {"ok":true,"calls":[{"id","call_id","caller","called","state","started","answered","route","worker"}]}
- *              {"op":"call","id":"..."}     -> {"ok":true,"call":{...},"ladder":[entry...]}   id:
- * our id or the Call-ID
+ *              {"op":"call","id":"...","ladder":B,"octets":B} ->
+ * {"ok":true,"call":{...},"ladder":[entry...]}   id: our id or the Call-ID; both by default
  *              {"op":"recent","limit":N}    -> {"ok":true,"calls":[...]} ended calls still in the
  * trace rings, newest first
  *              {"op":"registrations"}, {"op":"sessions"} -> lists without keys

@@ -166,7 +166,7 @@ static void copy_entry(void *arg, const struct trace_entry *e)
     l->text_n += need;
 }
 
-static json_t *entry_row(const struct ladder *l, size_t i)
+static json_t *entry_row(const struct ladder *l, size_t i, bool octets)
 {
     const struct trace_entry *e = &l->entry[i];
     const char *p = l->text + l->at[i];
@@ -178,7 +178,9 @@ static json_t *entry_row(const struct ladder *l, size_t i)
     control_put(o, "text", control_text(view_from(p, e->text.n)));
     control_put(o, "mac", json_string(trace_mac_name(e->mac)));
     control_put(o, "note", control_text(view_from(p + e->octets.n, e->note.n)));
-    control_put(o, "octets", control_text(view_from(p, e->octets.n)));
+    if (octets) {
+        control_put(o, "octets", control_text(view_from(p, e->octets.n)));
+    }
     return o;
 }
 
@@ -204,32 +206,55 @@ static bool find_call(struct control_ask *a, struct view id, struct trace_call *
     return false;
 }
 
-void control_op_call(struct control_ask *a, json_t *answer)
+static bool wants(const struct control_ask *a, const char *what) /* unless it says no */
 {
-    struct view id = id_of(a);
+    return !json_is_false(json_object_get(a->request, what));
+}
+
+static struct ladder *ladder_new(void)
+{
     struct ladder *l = mem_zalloc(sizeof *l);
-    struct trace_call c;
-    json_t *rows = NULL;
 
     if (l != NULL) {
         l->text_max = LADDER_OCTETS;
         l->text = mem_zalloc(l->text_max);
+        if (l->text == NULL) {
+            mem_free(l);
+            l = NULL;
+        }
     }
-    if (l == NULL || l->text == NULL) {
+    return l;
+}
+
+static void put_ladder(const struct control_ask *a, const struct ladder *l, json_t *answer)
+{
+    json_t *rows = json_array();
+
+    control_put(answer, "ladder", rows);
+    for (size_t i = 0; i < l->n; i++) {
+        control_add(rows, entry_row(l, i, wants(a, "octets")));
+    }
+    if (l->cut) {
+        control_put(answer, "truncated", json_true());
+    }
+}
+
+void control_op_call(struct control_ask *a, json_t *answer)
+{
+    struct view id = id_of(a);
+    struct ladder *l = wants(a, "ladder") ? ladder_new() : NULL;
+    struct trace_call c;
+
+    if (l == NULL && wants(a, "ladder")) {
         a->error = "out of memory";
-    } else if (a->error == NULL && !find_call(a, id, &c, copy_entry, l)) {
+    } else if (a->error == NULL && !find_call(a, id, &c, l != NULL ? copy_entry : NULL, l)) {
         a->error = "no such call";
     }
     if (a->error == NULL) {
         control_put(answer, "call", control_call_row(&c, true));
-        rows = json_array();
-        control_put(answer, "ladder", rows);
-        for (size_t i = 0; i < l->n; i++) {
-            control_add(rows, entry_row(l, i));
-        }
-        if (l->cut) {
-            control_put(answer, "truncated", json_true());
-        }
+    }
+    if (a->error == NULL && l != NULL) {
+        put_ladder(a, l, answer);
     }
     if (l != NULL) {
         mem_free(l->text);
