@@ -47,14 +47,16 @@ NEED_bti := bti provisioning media signaling authz base
 NEED_admin_api := admin_api routing gc base
 NEED_scenario := gc lawful_intercept signaling authz routing base
 
-PROGRAMS := headgate headgate-prov bti headgatectl
+PROGRAMS := headgate headgate-prov headgate-admin bti headgatectl
 MAIN_headgate := gc/headgate_main.c
 MAIN_headgate-prov := provisioning/prov_main.c
 MAIN_bti := bti/bti_main.c
+MAIN_headgate-admin := admin_api/admin_main.c
 MAIN_headgatectl := admin_api/ctl_main.c
 DOMAIN_headgate := gc
 DOMAIN_headgate-prov := provisioning
 DOMAIN_bti := bti
+DOMAIN_headgate-admin := admin_api
 DOMAIN_headgatectl := admin_api
 
 # A unit test's name begins with its folder: tests/unit/signaling_frame.c links NEED_signaling.

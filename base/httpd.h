@@ -2,19 +2,21 @@
  * libmicrohttpd (and, for the peer's certificate, to GnuTLS) is httpd*.c.
  *
  * Model      a thread for each connection, at most max_connections of them and per_source of one
- * address; a handler may block (database). TLS 1.3 and 1.2; a client certificate is asked for when
- * there is a CA, and only one that verifies makes PEER_CERTIFICATE: none and a bad one make
- * PEER_NOBODY, which is for the handler to refuse.
+ * address; the Unix socket's count apart, so that a flood from the network keeps no local operator
+ * out. A handler may block (database). Requests are read and judged by httpd_head.c before
+ * libmicrohttpd gets to see them (httpd_int.h says how): its own reading is too lenient. TLS 1.3
+ * and 1.2; a client certificate is asked for when there is a CA, and only one that verifies makes
+ * PEER_CERTIFICATE: none and a bad one make PEER_NOBODY, which is for the handler to refuse.
  * Refused    before the handler, with 400 and the connection closed: Host, Content-Length,
  * Transfer-Encoding, Authorization, If-Match, Idempotency-Key or Content-Type twice (RFC 9112
- * section 11.2); Content-Length beside Transfer-Encoding; any transfer coding but chunked; no Host;
- * a target that is not origin-form; %00, %2F, controls, "." and ".." segments in the path; octets
- * above 0x7E in the head. 413: a body past max_body; 414/431: a head past 16 KiB; 408 and closed: a
- * head or body that does not come within read_ms; 503 with Retry-After and closed: past
- * max_connections. Answers to these are application/problem+json too.
- * Ownership  a request and what it points to live until the handler returns.
- * Errors     E_IO with `why`: address, file, certificate.
- * Threads    open, reload, close: one thread. The handler runs on many. */
+ * section 11.2), a bare CR or LF; Content-Length beside Transfer-Encoding; any transfer coding but
+ * chunked; no Host; a target that is not origin-form; %00, %2F, controls, "." and ".." segments in
+ * the path; octets above 0x7E in the head. 413: a body past max_body; 414/431: a head past 16 KiB;
+ * 408 and closed: a head or body that does not come within read_ms; 503 with Retry-After and
+ * closed: past max_connections. Answers to these are application/problem+json too. Ownership  a
+ * request and what it points to live until the handler returns. Errors     E_IO with `why`:
+ * address, file, certificate. Threads    open, reload, close: one thread. The handler runs on many.
+ */
 #ifndef BASE_HTTPD_H
 #define BASE_HTTPD_H
 
@@ -70,6 +72,9 @@ void httpd_stream(const struct httpd_request *r, unsigned status, const char *co
                   const char *const *headers, httpd_pull_fn *pull, void (*done)(void *arg),
                   void *arg);
 
+/* The answer's status, once there is one; else 0. */
+unsigned httpd_status(const struct httpd_request *r);
+
 typedef void httpd_handler(void *arg, const struct httpd_request *r);
 
 struct httpd_tls {
@@ -96,7 +101,12 @@ MUST_CHECK enum err httpd_open(const struct httpd_cfg *cfg, struct httpd **out, 
 /* New files of certificates from now on, for new connections; on failure the old ones stay. */
 MUST_CHECK enum err httpd_reload(struct httpd *h, const struct httpd_tls *tls, char *why,
                                  size_t why_bytes);
-/* Takes no new connection, lets requests under way end for drain_ms, ends streams, closes. */
+/* From now on: no new connection, each ends after the request under way, event streams
+ * (text/event-stream) end; other streams go on, since their end would look like that of the data.
+ */
+void httpd_drain(struct httpd *h);
+/* Drains for drain_ms at most, then cuts and closes: a stream that is cut shows that it is. NULL is
+ * fine. */
 void httpd_close(struct httpd *h, unsigned drain_ms);
 struct net_addr httpd_address(const struct httpd *h); /* the real port when 0 was asked */
 unsigned httpd_connections(const struct httpd *h);

@@ -3,6 +3,7 @@ system tests. Every stack has a loopback network of its own (127.A.B.0/24), so t
 fixed port. Standard library only."""
 import hashlib
 import hmac
+import http.client
 import json
 import os
 import pathlib
@@ -118,6 +119,72 @@ def with_settings(text, settings):
         kept = [line for line in lines[:end] if not line.startswith(f"  {name}:")]
         text = (before + head + "\n".join([f"  {name}: {value}"] + kept + lines[end:]))[1:]
     return text
+
+
+class UnixHttp(http.client.HTTPConnection):
+    """HTTP over a Unix socket."""
+
+    def __init__(self, path, timeout=30):
+        super().__init__("headgate", timeout=timeout)
+        self.path = path
+
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self.path)
+
+
+class Answer:
+    """Of headgate-admin: status, headers (case does not matter), body (octets), json."""
+
+    def __init__(self, response):
+        self.status, self.headers, self.body = response.status, response.headers, response.read()
+
+    @property
+    def json(self):
+        return json.loads(self.body)
+
+    def __repr__(self):
+        return f"{self.status} {dict(self.headers)} {self.body[:2000]}"
+
+
+class Api:
+    """A way to headgate-admin: `connect` makes a connection. Each request has its own, or `keep` them on one."""
+
+    def __init__(self, connect, token=None, base="/api/v1", keep=False):
+        self.connect, self.token, self.base, self.keep, self.open = connect, token, base, keep, None
+
+    def ask(self, method, path, body=None, headers=None, expect=None):
+        """path: below /api/v1. body: JSON, or octets as they are. expect: a status, or several."""
+        head = {"Authorization": f"Bearer {self.token}"} if self.token else {}
+        if body is not None and not isinstance(body, bytes):
+            kind = "application/merge-patch+json" if method == "PATCH" else "application/json"
+            body, head["Content-Type"] = json.dumps(body).encode(), kind
+        head.update(headers or {})
+        connection = self.open or self.connect()
+        try:
+            connection.request(method, self.base + path, body, head)
+            answer = Answer(connection.getresponse())
+        finally:
+            if self.keep:
+                self.open = connection
+            else:
+                connection.close()
+        if expect is not None and answer.status not in (expect if isinstance(expect, tuple) else (expect,)):
+            raise Failed(f"{method} {path}: {answer}")
+        return answer
+
+    def get(self, path, **more):
+        return self.ask("GET", path, **{"expect": 200, **more}).json
+
+    def post(self, path, body=None, **more):
+        return self.ask("POST", path, body, **{"expect": (200, 201, 202), **more}).json
+
+    def patch(self, path, body, **more):
+        """With the ETag of now, unless headers say another."""
+        if "headers" not in more:
+            more["headers"] = {"If-Match": self.ask("GET", path, expect=200).headers["ETag"]}
+        return self.ask("PATCH", path, body, **{"expect": 200, **more}).json
 
 
 class Stack:
@@ -267,11 +334,53 @@ prompts:
         self.daemons[node] = d
         return d.start().ready()
 
-    def up(self, gc_settings=None, ps_settings=None):
+    @property
+    def admin_address(self):
+        """Of the API: HTTP, or HTTPS when admin_config() was given certificates."""
+        return self.gc_ip, 8443
+
+    def admin_config(self, node="admin1", ip=None, gates=("gc1",), settings=None):
+        sockets = ", ".join(f'"{self.path("control.sock" if g == "gc1" else g + ".sock")}"' for g in gates)
+        ip = ip or self.admin_address[0]
+        return self.write(f"{node}.yaml", with_settings(f"""
+admin:
+  listen: "{ip}:8443"
+  socket: "{self.path('admin.sock' if node == 'admin1' else node + '.sock')}"
+health:
+  listen: "{ip}:9072"
+database:
+  conninfo: "{self.conninfo('hg_api')}"
+  trace_conninfo: "{self.conninfo('hg_trace')}"
+gates:
+  sockets: [{sockets}]
+keys:
+  work_order: "{self.path('work_order.key')}"
+""", settings))
+
+    def start_admin(self, node="admin1", ip=None, config=None):
+        ip = ip or self.admin_address[0]
+        config = config or self.admin_config(node, ip)
+        d = Daemon(node, [self.bin / "headgate-admin", "--config", config], self.log(node), f"http://{ip}:9072/readyz")
+        self.daemons[node] = d
+        return d.start().ready()
+
+    def api(self, token=None, node="admin1", keep=False):
+        """Over the Unix socket, as who we are; with a token, as its administrator."""
+        path = self.path("admin.sock" if node == "admin1" else node + ".sock")
+        return Api(lambda: UnixHttp(path), token, keep=keep)
+
+    def api_tcp(self, token=None, tls=None, keep=False):
+        """Over TCP: tls is an ssl.SSLContext, or None for plain."""
+        ip, port = self.admin_address
+        return Api(lambda: http.client.HTTPSConnection(ip, port, timeout=30, context=tls) if tls
+                   else http.client.HTTPConnection(ip, port, timeout=30), token, keep=keep)
+
+    def up(self, gc_settings=None, ps_settings=None, admin_settings=None):
         self.start_infra()
         self.make_keys()
         self.start_ps(config=self.ps_config(settings=ps_settings))
         self.start_gc(config=self.gc_config(settings=gc_settings))
+        self.start_admin(config=self.admin_config(settings=admin_settings))
         self.wait_ps_healthy()
         return self
 
