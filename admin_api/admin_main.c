@@ -9,6 +9,7 @@
 #include "admin_api/admin_settings.h"
 #include "admin_api/api.h"
 #include "admin_api/checkpoint.h"
+#include "admin_api/events.h"
 #include "admin_api/gates.h"
 #include "base/health.h"
 #include "base/httpd.h"
@@ -30,6 +31,7 @@ struct admin {
     unsigned requests[CLASSES], seconds; /* ids of metrics */
     struct principals *principals;
     struct gates *gates;
+    struct events *events;
     struct checkpoints *checkpoints; /* NULL: no keys.audit */
     struct api *api;
     struct httpd *httpd;
@@ -172,6 +174,7 @@ static void on_term(void *arg)
     proc_notify("STOPPING=1");
     LOG(LV_INFO, "admin.drain", KV("connections", httpd_connections(a->httpd)),
         KV("limit_ms", a->now.drain_ms));
+    events_end(a->events);
     httpd_drain(a->httpd);
     if (loop_timer_start(a->loop, &a->drain_limit, a->now.drain_ms, on_drain_limit, a) != E_OK ||
         loop_timer_start(a->loop, &a->drain_look, 0, on_drain_look, a) != E_OK) {
@@ -235,11 +238,13 @@ static enum err open_services(struct admin *a)
 
     TRY(principals_open(&who, &a->principals));
     TRY(open_gates(a, why, sizeof why));
+    TRY(events_open(a->gates, &a->events));
     if (a->set.audit_key[0] != 0) {
         TRY(checkpoints_open(&signs, &a->checkpoints, why, sizeof why));
     }
     cfg.principals = a->principals;
     cfg.gates = a->gates;
+    cfg.events = a->events;
     cfg.checkpoints = a->checkpoints;
     TRY(api_new(&cfg, &a->api, why, sizeof why));
 out:
@@ -275,6 +280,7 @@ static void admin_close(struct admin *a)
         api_free(a->api);
     }
     checkpoints_close(a->checkpoints);
+    events_close(a->events);
     if (a->gates != NULL) {
         gates_close(a->gates);
     }

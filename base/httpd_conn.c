@@ -250,21 +250,20 @@ static bool read_body(struct conn *c)
 
 /* ---- life --------------------------------------------------------------------------------------
  */
-/* Certificates may have been revoked since: whoever was let in is looked at with the newest. */
+/* Before each request: certificates may have run out, or been revoked, since the last one. */
 static void look_at_peer(struct conn *c)
 {
     struct httpd_cred *newest = NULL;
+    bool known = false;
 
     if (c->tls == NULL) {
         return;
     }
     newest = httpd_cred_take(c->h);
-    if (newest != c->cred || c->peer.kind == PEER_NOBODY) {
-        bool known = httpd_chain_name(&c->chain, newest, c->peer.name);
-        c->peer.kind = known ? PEER_CERTIFICATE : PEER_NOBODY;
-        if (!known) {
-            c->peer.name[0] = 0;
-        }
+    known = httpd_chain_name(&c->chain, newest, c->peer.name);
+    c->peer.kind = known ? PEER_CERTIFICATE : PEER_NOBODY;
+    if (!known) {
+        c->peer.name[0] = 0;
     }
     httpd_cred_give(c->h, c->cred);
     c->cred = newest;

@@ -12,6 +12,7 @@
 #include <gnutls/x509.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <time.h>
 
 #include "base/httpd.h"
 #include "base/httpd_head.h"
@@ -29,7 +30,8 @@ struct httpd_cred {
     unsigned refs; /* under the lock of struct httpd */
     gnutls_certificate_credentials_t x;
     gnutls_priority_t priority;
-    bool asks; /* for a certificate of the peer */
+    bool asks;          /* for a certificate of the peer */
+    time_t lists_until; /* the first revocation list has run out; 0: none, or never */
 };
 MUST_CHECK enum err httpd_cred_new(const struct httpd_tls *files, struct httpd_cred **out,
                                    char *why, size_t why_bytes);

@@ -55,6 +55,39 @@ static enum err load_pair(struct httpd_cred *c, const struct httpd_tls *files, c
     return e;
 }
 
+/* GnuTLS goes by a list that has run out as if it were the newest: whoever was revoked since could
+ * come in as soon as somebody keeps the next list from us. */
+static enum err load_lists(struct httpd_cred *c, const char *path, char *why, size_t why_bytes)
+{
+    gnutls_datum_t pem = {NULL, 0};
+    gnutls_x509_crl_t *lists = NULL;
+    unsigned n = 0;
+    int rc = gnutls_load_file(path, &pem);
+
+    if (rc >= 0) {
+        rc = gnutls_x509_crl_list_import2(&lists, &n, &pem, GNUTLS_X509_FMT_PEM, 0);
+    }
+    gnutls_free(pem.data);
+    for (unsigned i = 0; rc >= 0 && i < n; i++) {
+        time_t until = gnutls_x509_crl_get_next_update(lists[i]);
+        if (until != (time_t)-1 && (c->lists_until == 0 || until < c->lists_until)) {
+            c->lists_until = until;
+        }
+    }
+    if (rc >= 0 && n > 0) {
+        rc = gnutls_certificate_set_x509_crl(c->x, lists, (int)n);
+    }
+    for (unsigned i = 0; lists != NULL && i < n; i++) {
+        gnutls_x509_crl_deinit(lists[i]);
+    }
+    gnutls_free(lists);
+    if (rc < 0 || n == 0) {
+        return say(why, why_bytes, E_IO, "%s: %s", path,
+                   rc < 0 ? gnutls_strerror(rc) : "holds no revocation list (PEM)");
+    }
+    return E_OK;
+}
+
 static enum err load_authorities(struct httpd_cred *c, const struct httpd_tls *files, char *why,
                                  size_t why_bytes)
 {
@@ -72,14 +105,7 @@ static enum err load_authorities(struct httpd_cred *c, const struct httpd_tls *f
                    n < 0 ? gnutls_strerror(n) : "holds no certificate (PEM)");
     }
     c->asks = true;
-    if (is_given(files->client_crl)) {
-        n = gnutls_certificate_set_x509_crl_file(c->x, files->client_crl, GNUTLS_X509_FMT_PEM);
-        if (n <= 0) {
-            return say(why, why_bytes, E_IO, "%s: %s", files->client_crl,
-                       n < 0 ? gnutls_strerror(n) : "holds no revocation list (PEM)");
-        }
-    }
-    return E_OK;
+    return is_given(files->client_crl) ? load_lists(c, files->client_crl, why, why_bytes) : E_OK;
 }
 
 enum err httpd_cred_new(const struct httpd_tls *files, struct httpd_cred **out, char *why,
@@ -198,7 +224,8 @@ bool httpd_chain_name(const struct httpd_chain *c, const struct httpd_cred *cred
     gnutls_x509_crt_t crt[HTTPD_PEER_CHAIN_MAX];
     unsigned status = ~0u;
 
-    if (c->n == 0 || cred == NULL || !cred->asks) {
+    if (c->n == 0 || cred == NULL || !cred->asks ||
+        (cred->lists_until != 0 && time(NULL) > cred->lists_until)) {
         return false;
     }
     memcpy(crt, c->crt, sizeof crt);

@@ -35,7 +35,7 @@ class Line:
             self.socket = socket.create_connection(to, seconds)
         if tls:
             self.socket = tls.wrap_socket(self.socket, server_hostname=to[0])
-        self.left = b""
+        self.left, self.body = b"", b""
 
     def say(self, octets):
         self.socket.sendall(octets.encode() if isinstance(octets, str) else octets)
@@ -60,7 +60,7 @@ class Line:
             if not self.hear():
                 raise Failed(f"closed within an answer: {self.left!r}")
             rest = self.left.split(b"\r\n\r\n", 1)[1]
-        self.left = rest[n:]
+        self.body, self.left = rest[:n], rest[n:]
         return int(head.split()[1]), head.decode()
 
     def all(self):
@@ -381,6 +381,33 @@ class Certificates(AdminTest):
         got = self.line(self.context()).say(REFUSED["two lengths"] + SMUGGLED).all()
         self.assertTrue(got.startswith(b"HTTP/1.1 400 ") and got.count(b"HTTP/1.1 ") == 1, got)
 
+    def who(self, client=None, line=None):
+        """What /me says: the name, or the status of a refusal."""
+        line = line or self.line(self.context(client))
+        status, _ = line.say("GET /api/v1/me HTTP/1.1\r\n" + HOST + "\r\n").answer()
+        return json.loads(line.body)["name"] if status == 200 else status
+
+    def test_only_a_certificate_that_verifies_is_somebody(self):
+        for name in ("anna", "bert", "gone"):
+            self.stack.api().post("/administrators", {"name": name, "roles": ["viewer"], "certificate": name})
+        bert = self.line(self.context("bert"))
+        self.assertEqual(self.who("anna"), "anna")
+        self.assertEqual(self.who(line=bert), "bert")
+        for stranger in (None, "rogue", "gone", "over", "serves"):
+            with self.subTest(stranger):
+                self.assertEqual(self.who(stranger), 401)
+        self.clients.revoke(self.certs["gone"], self.certs["bert"])
+        self.hup()
+        self.assertEqual(self.who(line=bert), 401)  # the connection stands, as nobody's
+        self.assertEqual(self.who("bert"), 401)
+        self.assertEqual(self.who("anna"), "anna")
+        self.clients.revoke(life=-DAY / 2)  # a list that has run out
+        self.hup()
+        self.assertEqual(self.who("anna"), 401)
+        self.clients.revoke(self.certs["gone"])
+        self.hup()
+        self.assertEqual((self.who("anna"), self.who(line=bert)), ("anna", "bert"))
+
     def test_a_reload_exchanges_the_certificate_and_drops_nobody(self):
         old = self.line(self.context()).say(GET + HOST + "\r\n")
         old.answer()
@@ -406,12 +433,15 @@ class TheEnd(AdminTest):
         idle = self.line().say(GET + HOST + "\r\n")
         idle.answer()
         begun = self.line().say(POST + HOST + BODY + "Content-Length: 2\r\n\r\n{")
-        wait_for("both to be connected", lambda: self.connections() == 2)
+        events = Line(self.stack.path("admin.sock")).say("GET /api/v1/calls/events HTTP/1.1\r\n" + HOST + "\r\n")
+        events.answer()
+        wait_for("all to be connected", lambda: self.connections() == 3)
         admin = self.stack.daemons.pop("admin1")
         admin.signal(signal.SIGTERM)
         self.assertEqual(idle.all(), b"")  # closed, although it could have asked again
         wait_for("nobody to be let in", self.is_shut)
         self.assertFalse(os.path.exists(self.stack.path("admin.sock")))
+        self.assertTrue(events.all().endswith(b"0\r\n\r\n"), events.left)  # a whole end, at once
         _, head = begun.say("}").answer()
         self.assertIn("\r\nConnection: close", head)
         self.assertEqual(admin.process.wait(20), 0)
