@@ -227,7 +227,10 @@ static enum err open_services(struct admin *a)
     const struct principals_cfg who = {.conninfo = a->set.conninfo,
                                        .stale_ms = (unsigned)a->set.stale_ms,
                                        .local_group = a->set.local_group};
-    const struct checkpoints_cfg signs = {.conninfo = a->set.conninfo, .key = a->set.audit_key};
+    const struct checkpoints_cfg signs = {.conninfo = a->set.conninfo,
+                                          .key = a->set.audit_key,
+                                          .rows = a->set.checkpoint_rows,
+                                          .every_ms = a->set.checkpoint_every_ms};
     struct api_cfg cfg = {.conninfo = a->set.conninfo,
                           .trace_conninfo = a->set.trace_conninfo,
                           .pool = (unsigned)a->set.pool,

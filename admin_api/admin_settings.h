@@ -28,6 +28,7 @@ struct admin_settings {
     struct conf_list gate_sockets;
     const char *redis_address, *redis_user, *redis_password;
     const char *command_key, *work_order_key, *audit_key; /* paths; empty: none */
+    uint64_t checkpoint_rows, checkpoint_every_ms;
     uint64_t max_connections, per_source, max_body, requests_per_second;
     uint64_t read_ms, idle_ms, drain_ms;
 };

@@ -236,6 +236,7 @@ enum err checkpoints_open(const struct checkpoints_cfg *cfg, struct checkpoints 
 
     snprintf(why, why_bytes, "out of memory");
     TRY(e);
+    BUG_ON(cfg->rows == 0 || cfg->every_ms == 0);
     c->rows = cfg->rows;
     c->every_ms = cfg->every_ms;
     c->look_ms = cfg->every_ms < LOOK_MAX_MS ? cfg->every_ms : LOOK_MAX_MS;

@@ -43,6 +43,29 @@ static void set_fresh(struct principals *p, bool fresh)
     pthread_mutex_unlock(&p->lock);
 }
 
+/* Marks of use, before they are forgotten with their table. */
+static void tell_used(struct principals *p, struct principal_table *t)
+{
+    uint64_t ids[USED_AT_ONCE];
+    char list[USED_AT_ONCE * 21 + 3] = "{";
+    size_t n = 0, at = 1;
+
+    n = t != NULL ? principal_tokens_used(t, ids, USED_AT_ONCE) : 0;
+    for (size_t i = 0; i < n; i++) {
+        at += (size_t)snprintf(list + at, sizeof list - at, "%s%" PRIu64, i > 0 ? "," : "", ids[i]);
+    }
+    if (n > 0) {
+        snprintf(list + at, sizeof list - at, "}");
+        const struct pg_param param = PG_TEXT(view_of(list));
+        IGNORE(pg_query(p->pg,
+                        "UPDATE core.token SET last_used_at = date_trunc('hour', now()) WHERE "
+                        "token_id = ANY ($1::bigint[]) AND last_used_at IS DISTINCT FROM "
+                        "date_trunc('hour', now())",
+                        &param, 1, NULL, NULL),
+               "the hour of its use is for people; the next one tells it");
+    }
+}
+
 static void exchange(struct principals *p, struct principal_table *fresh)
 {
     struct principal_table *old = NULL;
@@ -51,6 +74,7 @@ static void exchange(struct principals *p, struct principal_table *fresh)
     old = p->table;
     p->table = fresh;
     pthread_rwlock_unlock(&p->table_lock);
+    tell_used(p, old);
     principal_table_free(old);
 }
 
@@ -189,30 +213,6 @@ static void write_next(struct principals *p)
 
 /* ---- each second -------------------------------------------------------------------------------
  */
-static void tell_used(struct principals *p)
-{
-    uint64_t ids[USED_AT_ONCE];
-    char list[USED_AT_ONCE * 21 + 3] = "{";
-    size_t n = 0, at = 1;
-
-    pthread_rwlock_rdlock(&p->table_lock);
-    n = p->table != NULL ? principal_tokens_used(p->table, ids, USED_AT_ONCE) : 0;
-    pthread_rwlock_unlock(&p->table_lock);
-    for (size_t i = 0; i < n; i++) {
-        at += (size_t)snprintf(list + at, sizeof list - at, "%s%" PRIu64, i > 0 ? "," : "", ids[i]);
-    }
-    if (n > 0) {
-        const struct pg_param param = PG_TEXT(view_of(list));
-        snprintf(list + at, sizeof list - at, "}");
-        IGNORE(pg_query(p->pg,
-                        "UPDATE core.token SET last_used_at = date_trunc('hour', now()) WHERE "
-                        "token_id = ANY ($1::bigint[]) AND last_used_at IS DISTINCT FROM "
-                        "date_trunc('hour', now())",
-                        &param, 1, NULL, NULL),
-               "the hour of its use is for people; the next one tells it");
-    }
-}
-
 static void on_tick(void *arg)
 {
     struct principals *p = arg;
@@ -231,7 +231,7 @@ static void on_tick(void *arg)
         IGNORE(pg_query(p->pg, "SELECT core.purge_idempotency()", NULL, 0, NULL, NULL),
                "an hour later it is asked again");
     }
-    tell_used(p);
+    tell_used(p, p->table); /* this thread alone exchanges it */
     write_next(p);
 }
 
