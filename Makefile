@@ -84,12 +84,12 @@ $(foreach f,$(FOLDERS),$(eval $(call ARCHIVE,$f)))
 
 # The OpenAPI document of admin_api/openapi is part of headgate-admin, with the list of tables of handlers.
 OPENAPI := $(wildcard admin_api/openapi/*.yaml)
-$(B)/admin_api/api_bundle.c: tools/bundle_api $(OPENAPI)
+$(B)/admin_api/api_bundle.c $(B)/admin_api/api_tables.c &: tools/bundle_api $(OPENAPI)
 	@mkdir -p $(@D)
-	$(Q)tools/bundle_api --json $(B)/openapi.json --c $@
-$(B)/admin_api/api_bundle.o: $(B)/admin_api/api_bundle.c
+	$(Q)tools/bundle_api --json $(B)/openapi.json --c $(B)/admin_api/api_bundle.c --tables $(B)/admin_api/api_tables.c
+$(B)/admin_api/api_bundle.o $(B)/admin_api/api_tables.o: $(B)/admin_api/%.o: $(B)/admin_api/%.c
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c $< -o $@
-$(B)/libadmin_api.a: $(B)/admin_api/api_bundle.o
+$(B)/libadmin_api.a: $(B)/admin_api/api_bundle.o $(B)/admin_api/api_tables.o
 
 define PROGRAM
 $(B)/bin/$1: $(call obj,$(MAIN_$1)) $(call lib,$(NEED_$(DOMAIN_$1)))
@@ -162,11 +162,15 @@ format:
 # ---- fuzzing: clang only ----------------------------------------------------------------------------
 T ?= 20
 FUZZ_FLAGS := -std=c17 -g -O1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
-FUZZ_LIBSRC := $(filter-out $(MAINS),$(SRC_base) $(SRC_signaling) $(SRC_authz) $(SRC_routing) $(SRC_media) $(SRC_provisioning)) gc/command.c
+FUZZ_LIBSRC := $(filter-out $(MAINS),$(SRC_base) $(SRC_signaling) $(SRC_authz) $(SRC_routing) $(SRC_media) $(SRC_provisioning)) gc/command.c \
+  $(addprefix admin_api/,api_check.c api_doc.c api_format.c api_patch.c api_schema.c api_values.c principal_rules.c)
 build/fuzz/%.o: %.c
 	@mkdir -p $(@D)
 	$(Q)clang $(CPPFLAGS) $(FUZZ_FLAGS) -MMD -MP -c $< -o $@
-build/fuzz/libfuzzed.a: $(FUZZ_LIBSRC:%.c=build/fuzz/%.o)
+build/fuzz/admin_api/api_bundle.o: $(B)/admin_api/api_bundle.c
+	@mkdir -p $(@D)
+	$(Q)clang $(CPPFLAGS) $(FUZZ_FLAGS) -MMD -MP -c $< -o $@
+build/fuzz/libfuzzed.a: $(FUZZ_LIBSRC:%.c=build/fuzz/%.o) build/fuzz/admin_api/api_bundle.o
 	@rm -f $@
 	$(Q)ar rcs $@ $^
 build/fuzz/bin/%: build/fuzz/tests/fuzz/%.o build/fuzz/libfuzzed.a

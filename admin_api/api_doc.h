@@ -50,6 +50,10 @@ struct api_path {
     struct api_op *op[API_METHODS];
 };
 
+/* Made by tools/bundle_api. */
+struct view api_document(void);
+extern const struct api_bind *const api_tables[]; /* NULL-terminated */
+
 struct api_doc;
 /* tables: NULL-terminated list of tables, each ended by an operation of NULL. */
 MUST_CHECK enum err api_doc_load(struct view json, const struct api_bind *const *tables,

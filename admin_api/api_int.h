@@ -125,8 +125,4 @@ unsigned api_rates_take(struct api_rates *r, const char *name, uint64_t now_ms);
 /* The one answer on the wire; frees what the answer holds. */
 void api_send(struct api_request *r, struct api_answer *a, const char *allow);
 
-/* ---- made by tools/bundle_api ---- */
-extern const struct api_bind *const api_tables[]; /* NULL-terminated */
-struct view api_document(void);
-
 #endif
