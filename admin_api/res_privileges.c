@@ -6,9 +6,40 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PRIV_BIND(operation, handler) {#operation, priv_##handler},
-const struct api_bind api_bind_privileges[] = {PRIV_HANDLERS(PRIV_BIND){NULL, NULL}};
-#undef PRIV_BIND
+const struct api_bind api_bind_privileges[] = {
+    {"getMe", priv_get_me},
+    {"listOwnTokens", priv_list_own_tokens},
+    {"createOwnToken", priv_create_own_token},
+    {"revokeOwnToken", priv_revoke_own_token},
+    {"listAdministrators", priv_list_administrators},
+    {"getAdministrator", priv_get_administrator},
+    {"createAdministrator", priv_create_administrator},
+    {"updateAdministrator", priv_update_administrator},
+    {"deleteAdministrator", priv_delete_administrator},
+    {"listRoles", priv_list_roles},
+    {"getRole", priv_get_role},
+    {"createRole", priv_create_role},
+    {"updateRole", priv_update_role},
+    {"deleteRole", priv_delete_role},
+    {"listTokens", priv_list_tokens},
+    {"getToken", priv_get_token},
+    {"createToken", priv_create_token},
+    {"revokeToken", priv_revoke_token},
+    {"listPolicies", priv_list_policies},
+    {"getPolicy", priv_get_policy},
+    {"updatePolicy", priv_update_policy},
+    {"listChanges", priv_list_changes},
+    {"getChange", priv_get_change},
+    {"approveChange", priv_approve_change},
+    {"rejectChange", priv_reject_change},
+    {"withdrawChange", priv_withdraw_change},
+    {"listAudit", priv_list_audit},
+    {"getAuditRow", priv_get_audit_row},
+    {"listAuditChain", priv_list_audit_chain},
+    {"listAuditCheckpoints", priv_list_audit_checkpoints},
+    {"getAuditKey", priv_get_audit_key},
+    {NULL, NULL},
+};
 
 struct pg_param priv_param(const struct api_request *r, const char *name)
 {

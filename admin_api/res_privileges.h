@@ -36,41 +36,14 @@ bool priv_covers(struct api_request *r, struct api_answer *a, const char *operat
 /* Commits, and waits until this process goes by it. */
 void priv_commit(struct api_request *r, struct api_answer *a);
 
-#define PRIV_HANDLERS(X)                                                                           \
-    X(getMe, get_me)                                                                               \
-    X(listOwnTokens, list_own_tokens)                                                              \
-    X(createOwnToken, create_own_token)                                                            \
-    X(revokeOwnToken, revoke_own_token)                                                            \
-    X(listAdministrators, list_administrators)                                                     \
-    X(getAdministrator, get_administrator)                                                         \
-    X(createAdministrator, create_administrator)                                                   \
-    X(updateAdministrator, update_administrator)                                                   \
-    X(deleteAdministrator, delete_administrator)                                                   \
-    X(listRoles, list_roles)                                                                       \
-    X(getRole, get_role)                                                                           \
-    X(createRole, create_role)                                                                     \
-    X(updateRole, update_role)                                                                     \
-    X(deleteRole, delete_role)                                                                     \
-    X(listTokens, list_tokens)                                                                     \
-    X(getToken, get_token)                                                                         \
-    X(createToken, create_token)                                                                   \
-    X(revokeToken, revoke_token)                                                                   \
-    X(listPolicies, list_policies)                                                                 \
-    X(getPolicy, get_policy)                                                                       \
-    X(updatePolicy, update_policy)                                                                 \
-    X(listChanges, list_changes)                                                                   \
-    X(getChange, get_change)                                                                       \
-    X(approveChange, approve_change)                                                               \
-    X(rejectChange, reject_change)                                                                 \
-    X(withdrawChange, withdraw_change)                                                             \
-    X(listAudit, list_audit)                                                                       \
-    X(getAuditRow, get_audit_row)                                                                  \
-    X(listAuditChain, list_audit_chain)                                                            \
-    X(listAuditCheckpoints, list_audit_checkpoints)                                                \
-    X(getAuditKey, get_audit_key)
-
-#define PRIV_DECLARE(operation, handler) api_handler priv_##handler;
-PRIV_HANDLERS(PRIV_DECLARE)
-#undef PRIV_DECLARE
+/* The handlers; res_privileges.c has the table. */
+api_handler priv_get_me, priv_list_own_tokens, priv_create_own_token, priv_revoke_own_token,
+    priv_list_administrators, priv_get_administrator, priv_create_administrator,
+    priv_update_administrator, priv_delete_administrator, priv_list_roles, priv_get_role,
+    priv_create_role, priv_update_role, priv_delete_role, priv_list_tokens, priv_get_token,
+    priv_create_token, priv_revoke_token, priv_list_policies, priv_get_policy, priv_update_policy,
+    priv_list_changes, priv_get_change, priv_approve_change, priv_reject_change,
+    priv_withdraw_change, priv_list_audit, priv_get_audit_row, priv_list_audit_chain,
+    priv_list_audit_checkpoints, priv_get_audit_key;
 
 #endif
