@@ -249,7 +249,7 @@ keys:
         self.write("ctl.yaml", text)
 
     def make_keys(self):
-        for name in ("cluster", "kek", "work_order"):
+        for name in ("cluster", "command", "kek", "work_order"):
             if not os.path.exists(self.path(name + ".key")):
                 self.ctl("key", "new", self.path(name + ".key"))
         if not os.path.exists(self.path("pki/root.pem")):
@@ -279,6 +279,7 @@ state:
   spill: "{self.path(node + '.spill')}"
 keys:
   cluster: "{self.path('cluster.key')}"
+  command: "{self.path('command.key')}"
 provisioning:
   servers: [{servers}]
 emergency:
@@ -353,7 +354,10 @@ database:
   trace_conninfo: "{self.conninfo('hg_trace')}"
 gates:
   sockets: [{sockets}]
+redis:
+  address: "{self.redis}"
 keys:
+  command: "{self.path('command.key')}"
   work_order: "{self.path('work_order.key')}"
 """, settings))
 
