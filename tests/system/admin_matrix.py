@@ -5,7 +5,7 @@ import http.client
 import json
 import unittest
 
-from hglib import UnixHttp
+from hglib import TOP, UnixHttp
 
 from administered import ROLES, AdminTest, Person, pages
 
@@ -96,6 +96,17 @@ class Matrix(AdminTest):
         self.assertLessEqual({o.permission for o in self.operations}, names)
         self.assertEqual(set(ROLES), {r["name"] for r in pages(self.root, "/roles") if r["is_builtin"]})
         self.assertGreater(len(self.operations), 30)
+
+    def test_the_page_tells_the_same(self):
+        lines = (TOP / "docs/admin-api.md").read_text().split("| permission | for |")[1].split("\n\n")[0].splitlines()
+        roles = [c.strip() for c in lines[0].strip(" |").split("|")]
+        page = {}
+        for line in lines[2:]:
+            permission, _, *has = [c.strip() for c in line[1:-1].split("|")]
+            page[permission.strip("`")] = {role for role, x in zip(roles, has) if x == "x"}
+        self.assertEqual(page.pop("self"), set(ROLES))
+        self.assertEqual(page, {p: {r for r in ROLES if p in self.table[r]} for p in page})
+        self.assertEqual(set(page) | {"self"}, set(self.root.get("/me")["permissions"]))
 
     def test_denied_tells_nothing_and_changes_nothing(self):
         """With whole and valid requests for what is there: only the permission is missing."""
