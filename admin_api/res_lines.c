@@ -19,51 +19,6 @@
 #define LINE_BY_ID   "SELECT " LINE FROM_LINE "l.line_id = $1::bigint"
 #define LEVEL(param) "CASE " param "::text WHEN 'administrator' THEN 1 ELSE 0 END::smallint"
 
-/* Each namespace once: its highest value (gc/priority.h). */
-static bool check_priority(const json_t *priority, struct api_answer *a)
-{
-    size_t i = 0, j = 0;
-    json_t *one = NULL, *other = NULL;
-
-    json_array_foreach(priority, i, one)
-    {
-        const char *value = json_string_value(one);
-        size_t n = strcspn(value, ".") + 1;
-        json_array_foreach(priority, j, other)
-        {
-            if (j < i && strncmp(value, json_string_value(other), n) == 0) {
-                char at[32];
-                snprintf(at, sizeof at, "/priority/%zu", i);
-                api_problem(a, 422, "invalid", at,
-                            "a second value of the namespace of %s: the "
-                            "highest one is enough",
-                            value);
-                return false;
-            }
-        }
-    }
-    return true;
-}
-
-/* "ets.1 dsn.flash"; the schema bounds how many there are and how long. */
-static struct pg_param priority_param(const json_t *body, char text[RES_LIST_TEXT])
-{
-    const json_t *list = json_object_get(body, "priority");
-    size_t i = 0, n = 0;
-    json_t *one = NULL;
-
-    text[0] = 0;
-    json_array_foreach(list, i, one)
-    {
-        n += (size_t)snprintf(text + n, RES_LIST_TEXT - n, "%s%s", i > 0 ? " " : "",
-                              json_string_value(one));
-        if (n >= RES_LIST_TEXT) {
-            break;
-        }
-    }
-    return json_is_array(list) ? PG_TEXT(view_of(text)) : PG_NULL;
-}
-
 void res_list_lines(struct api_request *r, struct api_answer *a)
 {
     const struct pg_param p[] = {res_param(r, "account_id"), res_param(r, "number"),
@@ -147,10 +102,10 @@ void res_create_line(struct api_request *r, struct api_answer *a)
     char id[RES_INT_TEXT], account[RES_INT_TEXT], priority[RES_LIST_TEXT];
     const struct pg_param p[] = {res_int(r->body, "account_id", account),
                                  api_text_param(r->body, "display"),
-                                 api_text_param(r->body, "level"),
-                                 priority_param(r->body, priority), res_bool(r->body, "barred")};
+                                 api_text_param(r->body, "level"), res_priority(r->body, priority),
+                                 res_bool(r->body, "barred")};
 
-    if (!check_priority(json_object_get(r->body, "priority"), a) ||
+    if (!res_check_priority(json_object_get(r->body, "priority"), a) ||
         !res_ask(r, a,
                  "INSERT INTO core.line (account_id, display, level, priority, barred) VALUES "
                  "($1::bigint, coalesce($2, ''), " LEVEL(
@@ -176,10 +131,10 @@ void res_update_line(struct api_request *r, struct api_answer *a)
                                  res_int(r->merged, "account_id", account),
                                  api_text_param(r->merged, "display"),
                                  api_text_param(r->merged, "level"),
-                                 priority_param(r->merged, priority),
+                                 res_priority(r->merged, priority),
                                  res_bool(r->merged, "barred")};
 
-    if (check_priority(json_object_get(r->merged, "priority"), a) &&
+    if (res_check_priority(json_object_get(r->merged, "priority"), a) &&
         res_do(r, a,
                "UPDATE core.line SET account_id = $2::bigint, display = coalesce($3, ''), level "
                "= " LEVEL("$4") ", priority = coalesce($5, ''), barred = coalesce($6::boolean, "

@@ -4,9 +4,8 @@
 #include <string.h>
 #include <time.h>
 
-#include "admin_api/gates.h"
+#include "admin_api/live.h"
 #include "admin_api/res_routing.h"
-#include "base/mem.h"
 
 enum { ASK_MS = 3000, AFTER_S = 5 };
 
@@ -133,26 +132,24 @@ static void add(json_t *list, json_t *one)
     }
 }
 
-/* One answer of each node to `each`; *out: {"items": [...], "next": null, "silent_nodes": [...]}.
- */
+/* What each node that answers has, by `each`. */
 static void ask_all(struct api_request *r, struct api_answer *a, const char *op,
                     void (*each)(json_t *items, const struct gate_answer *g))
 {
-    struct gate_answer *all = mem_zalloc_array(GATES_MAX, sizeof *all);
-    json_t *ask = json_pack("{s:s}", "op", op), *items = json_array(), *silent = json_array();
-    size_t n = all != NULL && ask != NULL ? gates_ask_all(r->gates, ask, ASK_MS, all) : 0;
+    struct gate_answer *all = NULL;
+    size_t n = live_ask_op(r, op, &all);
+    json_t *items = json_array();
+    bool is_cut = false;
 
     for (size_t i = 0; i < n; i++) {
         if (all[i].e == E_OK) {
             each(items, &all[i]);
-        } else {
-            add(silent, json_string(all[i].node));
+            is_cut = is_cut || json_is_true(json_object_get(all[i].answer, "truncated"));
         }
     }
-    json_decref(ask);
-    gate_answers_free(all, n);
-    mem_free(all);
-    a->body = json_pack("{s:o,s:n,s:o}", "items", items, "next", "silent_nodes", silent);
+    a->body = json_pack("{s:o,s:b,s:o}", "items", items, "truncated", is_cut, "nodes",
+                        live_reaches(all, n));
+    live_free(all, n);
     if (a->body == NULL) {
         unavailable(a, "unavailable", "out of memory");
     }

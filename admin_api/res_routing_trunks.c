@@ -23,7 +23,7 @@
     "t.trunk_id))"
 #define TRUNK_BY_ID "SELECT " TRUNK " FROM core.trunk t WHERE t.trunk_id = $1::bigint"
 
-enum { SOURCES_TEXT = 1024, PRIORITY_TEXT = 256, SEALED_HEX = 520, SEAL_MS = 3000 };
+enum { SOURCES_TEXT = 1024, SEALED_HEX = 520, SEAL_MS = 3000 };
 
 static const char *const TRANSPORTS[] = {"any", "udp", "tcp", "tls", NULL};
 static const char *const AUTHS[] = {"address", "certificate", NULL};
@@ -33,7 +33,7 @@ static const char *const VERIFY[] = {"off", "mark", "reject", NULL};
 struct row {
     struct trunk t; /* texts are the body's */
     bool is_operator;
-    char sources[SOURCES_TEXT], priority[PRIORITY_TEXT]; /* separated by spaces */
+    char sources[SOURCES_TEXT], priority[RES_LIST_TEXT]; /* separated by spaces */
     bool is_kept;                                        /* the password stays as it is */
     char sealed[SEALED_HEX];                             /* else this; empty: none */
 };
@@ -72,23 +72,6 @@ static unsigned index_of(const json_t *body, const char *name, const char *const
     return words[i] != NULL ? i : 0;
 }
 
-static bool words_of(const json_t *list, char *dst, size_t dst_bytes)
-{
-    size_t i = 0, n = 0;
-    json_t *one = NULL;
-
-    dst[0] = 0;
-    json_array_foreach(list, i, one)
-    {
-        n += (size_t)snprintf(dst + n, dst_bytes - n, "%s%s", i > 0 ? " " : "",
-                              json_string_value(one));
-        if (n >= dst_bytes) {
-            return false;
-        }
-    }
-    return true;
-}
-
 /* Whether only the first `bits` of an address are used, as the database wants networks. */
 static bool is_network(const uint8_t ip[16], unsigned bits)
 {
@@ -121,38 +104,14 @@ static bool check_sources(const json_t *list, struct api_answer *a)
     return !api_failed(a);
 }
 
-/* Each namespace once, with its highest value (gc/priority.h). */
-static bool check_priority(const json_t *list, struct api_answer *a)
-{
-    char pointer[40];
-    size_t i = 0, k = 0;
-    json_t *one = NULL, *other = NULL;
-
-    json_array_foreach(list, i, one)
-    {
-        const char *value = json_string_value(one);
-        size_t n = strcspn(value, ".") + 1;
-        json_array_foreach(list, k, other)
-        {
-            if (k < i && strncmp(value, json_string_value(other), n) == 0) {
-                snprintf(pointer, sizeof pointer, "/priority/%zu", i);
-                api_problem(a, 422, "invalid", pointer,
-                            "its namespace is there already: the highest value is enough");
-                k = i;
-            }
-        }
-    }
-    return !api_failed(a);
-}
-
 static bool read_trunk(const json_t *b, struct row *row, struct api_answer *a)
 {
     if (!check_sources(json_object_get(b, "sources"), a) ||
-        !check_priority(json_object_get(b, "priority"), a)) {
+        !res_check_priority(json_object_get(b, "priority"), a)) {
         return false;
     }
-    if (!words_of(json_object_get(b, "sources"), row->sources, sizeof row->sources) ||
-        !words_of(json_object_get(b, "priority"), row->priority, sizeof row->priority)) {
+    if (!res_words(json_object_get(b, "sources"), row->sources, sizeof row->sources) ||
+        !res_words(json_object_get(b, "priority"), row->priority, sizeof row->priority)) {
         api_problem(a, 422, "invalid", "/sources", "too long");
         return false;
     }

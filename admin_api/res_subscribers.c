@@ -76,6 +76,55 @@ struct pg_param res_int(const json_t *body, const char *name, char text[RES_INT_
     return PG_TEXT(view_of(text));
 }
 
+bool res_words(const json_t *list, char *text, size_t bytes)
+{
+    size_t i = 0, n = 0;
+    json_t *one = NULL;
+
+    text[0] = 0;
+    json_array_foreach(list, i, one)
+    {
+        n +=
+            (size_t)snprintf(text + n, bytes - n, "%s%s", i > 0 ? " " : "", json_string_value(one));
+        if (n >= bytes) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool res_check_priority(const json_t *priority, struct api_answer *a)
+{
+    size_t i = 0, j = 0;
+    json_t *one = NULL, *other = NULL;
+
+    json_array_foreach(priority, i, one)
+    {
+        const char *value = json_string_value(one);
+        size_t n = strcspn(value, ".") + 1;
+        json_array_foreach(priority, j, other)
+        {
+            if (j < i && strncmp(value, json_string_value(other), n) == 0) {
+                char at[40];
+                snprintf(at, sizeof at, "/priority/%zu", i);
+                api_problem(a, 422, "invalid", at,
+                            "a second value of the namespace of %s: the highest one is enough",
+                            value);
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
+struct pg_param res_priority(const json_t *body, char text[RES_LIST_TEXT])
+{
+    const json_t *list = json_object_get(body, "priority");
+
+    return json_is_array(list) && res_words(list, text, RES_LIST_TEXT) ? PG_TEXT(view_of(text))
+                                                                       : PG_NULL;
+}
+
 bool res_do(struct api_request *r, struct api_answer *a, const char *sql, const struct pg_param *p,
             size_t n, const char *const *pointers)
 {

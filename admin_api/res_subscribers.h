@@ -18,6 +18,13 @@ struct pg_param res_text(const struct view v);
 struct pg_param res_bool(const json_t *body, const char *name);
 struct pg_param res_int(const json_t *body, const char *name, char text[RES_INT_TEXT]);
 
+/* Texts of a list with blanks between; false: they do not fit. */
+bool res_words(const json_t *list, char *text, size_t bytes);
+/* "priority", of each namespace its highest value (gc/priority.h): false, and a problem at the
+ * value, when a namespace is there twice; and as the database has it, "ets.1 dsn.flash". */
+bool res_check_priority(const json_t *priority, struct api_answer *a);
+struct pg_param res_priority(const json_t *body, char text[RES_LIST_TEXT]);
+
 /* A statement whose result nobody wants; true: it was done. */
 bool res_do(struct api_request *r, struct api_answer *a, const char *sql, const struct pg_param *p,
             size_t n, const char *const *pointers);
