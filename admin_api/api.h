@@ -138,6 +138,11 @@ bool api_again(struct api_request *r, struct api_answer *a);
 /* Takes that transaction back and forgets what its answer says. */
 void api_abandon(struct api_request *r, struct api_answer *scratch);
 
+/* One more connection, for an answer that goes on after its handler (a stream); the caller closes
+ * it. NULL: the database is away. Its limits are those of a request until the caller sets others.
+ */
+struct pg_sync *api_db_of_stream(struct api *a);
+
 /* Fields of a body that the schema has checked. */
 struct view api_text(const json_t *body, const char *name); /* empty: absent or null */
 bool api_bool(const json_t *body, const char *name, bool otherwise);

@@ -138,3 +138,10 @@ void api_pool_give(struct api_pool *p, struct pg_sync *db, bool is_lost)
     pthread_mutex_unlock(&p->lock);
     pg_sync_close(db);
 }
+
+struct pg_sync *api_db_of_stream(struct api *a)
+{
+    struct pg_sync *db = NULL;
+
+    return api_db_open(a->pool->conninfo, &db) == E_OK ? db : NULL;
+}

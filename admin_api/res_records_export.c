@@ -10,7 +10,7 @@
 #include "base/mem.h"
 
 /* EXPORTS: at a time, over all headgate-admin of a database. */
-enum { ROWS = 200, LINE_MAX_BYTES = 16 * 1024, EXPORTS = 4, LOCK_CLASS = 7620 };
+enum { ROWS = 200, LINE_MAX_BYTES = 16 * 1024, EXPORTS = 4, LOCK_CLASS = 7620, SILENT_MS = 70000 };
 #define LIMITS                                                                                     \
     "SET statement_timeout = '60s'; SET idle_in_transaction_session_timeout = '120s'; BEGIN "      \
     "TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"
@@ -174,13 +174,13 @@ static bool begin(struct api_request *r, struct export *x)
 
 static bool start(struct api_request *r, struct api_answer *a, struct export *x)
 {
-    char why[256];
-
-    if (pg_sync_open(api_cfg(r->api)->conninfo, &x->db, why, sizeof why) != E_OK) {
+    x->db = api_db_of_stream(r->api);
+    if (x->db == NULL) {
         a->retry_after_s = 5;
         api_problem(a, 503, "unavailable", "", "the database has no connection for an export");
         return false;
     }
+    pg_sync_limit(x->db, SILENT_MS);
     if (!take_turn(x)) {
         a->retry_after_s = 30;
         api_problem(a, 503, "unavailable", "", "%d exports run already", EXPORTS);
