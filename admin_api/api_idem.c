@@ -16,13 +16,19 @@ static void operation_of(const struct api_request *r, char *out, size_t bytes)
              (int)r->http->path.n, r->http->path.p);
 }
 
+/* Keyed: a body may hold a password, and what the database has must not tell who guesses it that he
+ * is right. */
 static bool hash_request(struct api_request *r)
 {
-    struct view parts[] = {r->http->method, VIEW(" "),  r->http->path, VIEW("?"),
-                           r->http->query,  VIEW("\n"), r->http->body};
+    struct view parts[] = {VIEW("request"), r->http->method, VIEW(" "),  r->http->path,
+                           VIEW("?"),       r->http->query,  VIEW("\n"), r->http->body};
+    struct hmac_key mac;
+    bool done =
+        hmac_key_set(&mac, &r->api->cursor_key) == E_OK &&
+        hmac_parts(&mac, parts, sizeof parts / sizeof *parts, api_call_of(r)->request_hash) == E_OK;
 
-    return hash_parts(HASH_SHA256, parts, sizeof parts / sizeof *parts,
-                      api_call_of(r)->request_hash) == E_OK;
+    wipe(&mac, sizeof mac);
+    return done;
 }
 
 static bool is_key(struct view key)

@@ -1,5 +1,7 @@
 """Routing over the HTTP API: what is refused points at its field, what is accepted decides real calls, and two people make what one
 may not."""
+import hashlib
+import json
 import pathlib
 import threading
 
@@ -222,7 +224,11 @@ class Routing(StackTest):
         self.api.ask("DELETE", path, headers={"If-Match": won.headers["ETag"]}, expect=204)
 
     def test_a_password_is_seen_nowhere(self):
-        row = self.make("/trunks", name="gw", host="127.0.0.1", ping_s=0, auth_user="hg", password=PASSWORD)
+        body = json.dumps({"name": "gw", "host": "127.0.0.1", "ping_s": 0, "auth_user": "hg", "password": PASSWORD}).encode()
+        row = self.api.ask("POST", "/trunks", body, headers={"Content-Type": "application/json", "Idempotency-Key": "secret"},
+                           expect=201).json
+        self.assertNotEqual(self.stack.sql("SELECT encode(request_hash, 'hex') FROM core.idempotency WHERE key = 'secret'"),
+                            hashlib.sha256(b"POST /api/v1/trunks?\n" + body).hexdigest(), "who guesses the password cannot tell")
         path = f"/trunks/{row['trunk_id']}"
         self.assertEqual((row["auth_user"], "password" in row), ("hg", False))
         sealed = self.stack.sql("SELECT encode(auth_sealed, 'hex') FROM core.trunk")
