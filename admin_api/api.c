@@ -58,16 +58,12 @@ static bool find(struct api_request *r, struct api_answer *a, char *allow, size_
 static bool may(struct api_request *r, struct api_answer *a)
 {
     const struct api_op *op = api_call_of(r)->op;
-    char why[64];
 
-    if (principal_may(&r->who, op->permission)) {
-        return true;
+    if (!principal_may(&r->who, op->permission)) {
+        api_problem(a, 403, "forbidden", "", "this takes the permission %s",
+                    permission_name(op->permission));
     }
-    snprintf(why, sizeof why, "permission %s", permission_name(op->permission));
-    principals_refused(r->api->cfg.principals, r->http, &r->who, op->id, why);
-    api_problem(a, 403, "forbidden", "", "this takes the permission %s",
-                permission_name(op->permission));
-    return false;
+    return !api_failed(a);
 }
 
 static bool take_values(struct api_request *r, struct api_answer *a)
@@ -127,6 +123,18 @@ static void run(struct api_request *r, struct api_answer *a)
     }
 }
 
+/* Whoever refused it: the permission, a handler, or the database. */
+static void note_refusal(const struct api_request *r, const struct api_answer *a)
+{
+    const struct api_op *op = api_call_of(r)->op;
+    const char *why = json_string_value(json_object_get(a->impl, "detail"));
+
+    if (a->status == 403 && op != NULL) {
+        principals_refused(r->api->cfg.principals, r->http, &r->who, op->id,
+                           why != NULL ? why : "");
+    }
+}
+
 static void note(const struct api_request *r, const struct api_answer *a, uint64_t began_us)
 {
     const struct api_call *c = api_call_of(r);
@@ -166,6 +174,7 @@ void api_handle(void *api, const struct httpd_request *http)
         api_take_body(&r, &a)) {
         run(&r, &a);
     }
+    note_refusal(&r, &a);
     api_send(&r, &a, allow);
     note(&r, &a, began_us);
     api_answer_clear(&a);

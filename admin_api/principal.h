@@ -61,8 +61,8 @@ const char *role_builtin_help(unsigned i);
 MUST_CHECK enum err principals_who(struct principals *p, const struct httpd_request *r,
                                    struct principal *out);
 /* Somebody we know was refused an operation (403): goes to the audit log soon after. The first of
- * its kind is a row, the same again within a minute is counted in a second row. why: a word or two
- * ("permission routes.write"). */
+ * its kind is a row, the same again within a minute is counted in a second row. why: for people.
+ */
 void principals_refused(struct principals *p, const struct httpd_request *r,
                         const struct principal *who, const char *operation, const char *why);
 /* An administrator as his roles make him now, without a token; false: no such, or disabled. */

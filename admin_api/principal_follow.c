@@ -15,7 +15,6 @@
 enum {
     TICK_MS = 1000,
     RELOAD_MS = 60000, /* even when nobody says that something changed */
-    PURGE_MS = 3600000,
     END_MS = 2000,
     STATEMENT_MAX_MS = 15000,
     QUEUE_MAX = 16,
@@ -226,11 +225,6 @@ static void on_tick(void *arg)
     if (p->again || now_ms() >= p->reload_ms) {
         load(p);
     }
-    if (now_ms() >= p->purge_ms) {
-        p->purge_ms = now_ms() + PURGE_MS;
-        IGNORE(pg_query(p->pg, "SELECT core.purge_idempotency()", NULL, 0, NULL, NULL),
-               "an hour later it is asked again");
-    }
     tell_used(p, p->table); /* this thread alone exchanges it */
     write_next(p);
 }
@@ -316,7 +310,6 @@ enum err follow_start(struct principals *p)
     enum err e = loop_new(clock_system(), &p->l);
 
     TRY(e);
-    p->purge_ms = now_ms();
     TRY(loop_wake_new(p->l, on_wake, p, &p->wake));
     TRY(pg_open(p->l, &cfg, &p->pg));
     TRY(loop_timer_start(p->l, &p->tick, TICK_MS, on_tick, p));

@@ -147,7 +147,7 @@ struct principals {
     struct loop_timer tick, end;
     bool loading, writing;
     uint64_t loading_for; /* the call that the load under way answers */
-    uint64_t purge_ms, reload_ms;
+    uint64_t reload_ms;
     bool again; /* something changed while it was loaded */
 };
 MUST_CHECK enum err follow_start(struct principals *p);

@@ -45,8 +45,8 @@ void priv_get_administrator(struct api_request *r, struct api_answer *a)
 
 /* Who asks has all that these roles come to now, and security is given by who has it. False: the
  * answer holds a problem. */
-static bool covers_roles(struct api_request *r, struct api_answer *a, const char *operation,
-                         const char *pointer, const json_t *roles)
+static bool covers_roles(struct api_request *r, struct api_answer *a, const char *pointer,
+                         const json_t *roles)
 {
     char words[PRIV_WORDS], *keep = NULL;
     struct permissions may = {{0}};
@@ -62,9 +62,9 @@ static bool covers_roles(struct api_request *r, struct api_answer *a, const char
         priv_words(roles, words);
         roles_read(view_of(words), pg_text(res, 0, 0), &may, &security);
         if (security && !r->who.grants_all) {
-            priv_refuse(r, a, operation, pointer, "this takes the role security");
+            api_problem(a, 403, "forbidden", pointer, "this takes the role security");
         }
-        ok = !api_failed(a) && priv_covers(r, a, operation, pointer, &may);
+        ok = !api_failed(a) && priv_covers(r, a, pointer, &may);
     }
     pg_result_free(res);
     free(keep); /* jansson allocated it */
@@ -80,11 +80,11 @@ void priv_create_administrator(struct api_request *r, struct api_answer *a)
         api_bool(r->body, "disabled", false) ? PG_TEXT(VIEW("true")) : PG_TEXT(VIEW("false"))};
     struct pg_result *res = NULL;
 
-    if (covers_roles(r, a, "createAdministrator", "/roles", json_object_get(r->body, "roles")) &&
-        priv_query(r, a, "createAdministrator",
-                   "INSERT INTO core.administrator (name, roles, os_user, certificate, disabled) "
-                   "VALUES ($1, " TEXTS("2") ", $3, $4, $5::boolean) RETURNING admin_id",
-                   p, 5, POINTERS, &res)) {
+    if (covers_roles(r, a, "/roles", json_object_get(r->body, "roles")) &&
+        api_query(r, a,
+                  "INSERT INTO core.administrator (name, roles, os_user, certificate, disabled) "
+                  "VALUES ($1, " TEXTS("2") ", $3, $4, $5::boolean) RETURNING admin_id",
+                  p, 5, POINTERS, &res) == E_OK) {
         const struct pg_param id = PG_TEXT(pg_text(res, 0, 0));
         api_get(r, a, ADMINISTRATOR_BY_ID, &id, 1);
         a->status = api_failed(a) ? a->status : 201;
@@ -97,12 +97,10 @@ void priv_create_administrator(struct api_request *r, struct api_answer *a)
 }
 
 /* Who changes somebody has all that he has, before and afterwards: else he could take his place. */
-static bool may_change(struct api_request *r, struct api_answer *a, const char *operation,
-                       const json_t *then)
+static bool may_change(struct api_request *r, struct api_answer *a, const json_t *then)
 {
-    return covers_roles(r, a, operation, "", json_object_get(r->current, "roles")) &&
-           (then == NULL ||
-            covers_roles(r, a, operation, "/roles", json_object_get(then, "roles")));
+    return covers_roles(r, a, "", json_object_get(r->current, "roles")) &&
+           (then == NULL || covers_roles(r, a, "/roles", json_object_get(then, "roles")));
 }
 
 void priv_update_administrator(struct api_request *r, struct api_answer *a)
@@ -113,12 +111,12 @@ void priv_update_administrator(struct api_request *r, struct api_answer *a)
         api_text_param(r->merged, "os_user"), api_text_param(r->merged, "certificate"),
         api_bool(r->merged, "disabled", false) ? PG_TEXT(VIEW("true")) : PG_TEXT(VIEW("false"))};
 
-    if (may_change(r, a, "updateAdministrator", r->merged) &&
-        priv_query(r, a, "updateAdministrator",
-                   "UPDATE core.administrator SET roles = " TEXTS(
-                       "2") ", os_user = $3, certificate = $4, disabled = $5::boolean WHERE "
-                            "admin_id = $1::bigint RETURNING admin_id",
-                   p, 5, POINTERS, NULL)) {
+    if (may_change(r, a, r->merged) &&
+        api_query(r, a,
+                  "UPDATE core.administrator SET roles = " TEXTS(
+                      "2") ", os_user = $3, certificate = $4, disabled = $5::boolean WHERE "
+                           "admin_id = $1::bigint RETURNING admin_id",
+                  p, 5, POINTERS, NULL) == E_OK) {
         api_get(r, a, ADMINISTRATOR_BY_ID, p, 1);
         priv_commit(r, a);
     }
@@ -129,10 +127,9 @@ void priv_delete_administrator(struct api_request *r, struct api_answer *a)
 {
     const struct pg_param id = priv_param(r, "administrator_id");
 
-    if (may_change(r, a, "deleteAdministrator", NULL) &&
-        priv_query(r, a, "deleteAdministrator",
-                   "DELETE FROM core.administrator WHERE admin_id = $1::bigint", &id, 1, NULL,
-                   NULL)) {
+    if (may_change(r, a, NULL) &&
+        api_query(r, a, "DELETE FROM core.administrator WHERE admin_id = $1::bigint", &id, 1, NULL,
+                  NULL) == E_OK) {
         a->status = 204;
         priv_commit(r, a);
     }

@@ -66,10 +66,10 @@ void priv_update_policy(struct api_request *r, struct api_answer *a)
                     "nobody else could approve: another administrator needs changes.decide and "
                     "policies.write%s",
                     strcmp(policy, "two_person.admin") == 0 ? " and admins.write" : "");
-    } else if (priv_query(r, a, "updatePolicy",
-                          "UPDATE core.policy SET enabled = $2::boolean WHERE name = $1 RETURNING "
-                          "name",
-                          p, 2, NULL, NULL)) {
+    } else if (api_query(r, a,
+                         "UPDATE core.policy SET enabled = $2::boolean WHERE name = $1 RETURNING "
+                         "name",
+                         p, 2, NULL, NULL) == E_OK) {
         api_get(r, a, POLICY_BY_NAME, p, 1);
     }
 }
@@ -95,7 +95,7 @@ void priv_get_change(struct api_request *r, struct api_answer *a)
 }
 
 /* Rights are given by who may give rights, also as the second of two. */
-static bool may_decide(struct api_request *r, struct api_answer *a, const char *operation)
+static bool may_decide(struct api_request *r, struct api_answer *a)
 {
     static const struct {
         const char *table;
@@ -122,19 +122,18 @@ static bool may_decide(struct api_request *r, struct api_answer *a, const char *
             !principal_may(&r->who, also[i].permission)) {
             snprintf(words, sizeof words, "this takes the permission %s too",
                      permission_name(also[i].permission));
-            priv_refuse(r, a, operation, "", words);
+            api_problem(a, 403, "forbidden", "", "%s", words);
         }
     }
     pg_result_free(res);
     return !api_failed(a);
 }
 
-static void decide(struct api_request *r, struct api_answer *a, const char *operation,
-                   const char *sql)
+static void decide(struct api_request *r, struct api_answer *a, const char *sql)
 {
     const struct pg_param id = priv_param(r, "change_id");
 
-    if (may_decide(r, a, operation) && priv_query(r, a, operation, sql, &id, 1, NULL, NULL)) {
+    if (may_decide(r, a) && api_query(r, a, sql, &id, 1, NULL, NULL) == E_OK) {
         api_get(r, a, CHANGE_BY_ID, &id, 1);
         priv_commit(r, a);
     }
@@ -142,12 +141,12 @@ static void decide(struct api_request *r, struct api_answer *a, const char *oper
 
 void priv_approve_change(struct api_request *r, struct api_answer *a)
 {
-    decide(r, a, "approveChange", "SELECT core.approve_change($1::bigint)");
+    decide(r, a, "SELECT core.approve_change($1::bigint)");
 }
 
 void priv_reject_change(struct api_request *r, struct api_answer *a)
 {
-    decide(r, a, "rejectChange", "SELECT core.reject_change($1::bigint)");
+    decide(r, a, "SELECT core.reject_change($1::bigint)");
 }
 
 void priv_withdraw_change(struct api_request *r, struct api_answer *a)
@@ -155,8 +154,7 @@ void priv_withdraw_change(struct api_request *r, struct api_answer *a)
     const struct pg_param id = priv_param(r, "change_id");
     struct pg_result *res = NULL;
 
-    if (!priv_query(r, a, "withdrawChange", "SELECT core.withdraw_change($1::bigint)", &id, 1, NULL,
-                    &res)) {
+    if (api_query(r, a, "SELECT core.withdraw_change($1::bigint)", &id, 1, NULL, &res) != E_OK) {
         return;
     }
     if (!pg_bool(res, 0, 0)) {

@@ -73,39 +73,16 @@ void priv_words(const json_t *list, char out[PRIV_WORDS])
     }
 }
 
-void priv_refuse(struct api_request *r, struct api_answer *a, const char *operation,
-                 const char *pointer, const char *words)
+bool priv_covers(struct api_request *r, struct api_answer *a, const char *pointer,
+                 const struct permissions *needed)
 {
-    principals_refused(api_cfg(r->api)->principals, r->http, &r->who, operation, words);
-    api_problem(a, 403, "forbidden", pointer, "%s", words);
-}
-
-bool priv_query(struct api_request *r, struct api_answer *a, const char *operation, const char *sql,
-                const struct pg_param *p, size_t n, const char *const *pointers,
-                struct pg_result **out)
-{
-    bool done = api_query(r, a, sql, p, n, pointers, out) == E_OK;
-
-    if (!done && a->status == 403) {
-        principals_refused(api_cfg(r->api)->principals, r->http, &r->who, operation,
-                           "the database is against it");
-    }
-    return done;
-}
-
-bool priv_covers(struct api_request *r, struct api_answer *a, const char *operation,
-                 const char *pointer, const struct permissions *needed)
-{
-    char words[128];
-
     if (r->who.grants_all || permissions_cover(&r->who.may, needed)) {
         return true;
     }
     for (unsigned i = 0; permission_name(i) != NULL; i++) {
         if (permissions_have(needed, i) && !permissions_have(&r->who.may, i)) {
-            snprintf(words, sizeof words, "this takes the permission %s, or the role security",
-                     permission_name(i));
-            priv_refuse(r, a, operation, pointer, words);
+            api_problem(a, 403, "forbidden", pointer,
+                        "this takes the permission %s, or the role security", permission_name(i));
             break;
         }
     }

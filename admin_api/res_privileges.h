@@ -23,16 +23,9 @@ struct pg_param priv_list(const json_t *list, char **keep);
 /* Words of a list of the body, with blanks between them. */
 void priv_words(const json_t *list, char out[PRIV_WORDS]);
 
-/* As api_query(); a refusal (403) also goes to the audit log as one of `operation`. */
-bool priv_query(struct api_request *r, struct api_answer *a, const char *operation, const char *sql,
-                const struct pg_param *p, size_t n, const char *const *pointers,
-                struct pg_result **out);
-/* 403, and a row of the audit log. why: for the log; the answer says `words`. */
-void priv_refuse(struct api_request *r, struct api_answer *a, const char *operation,
-                 const char *pointer, const char *words);
 /* Nobody gives what he has not, or touches who has more than he: true, or 403. */
-bool priv_covers(struct api_request *r, struct api_answer *a, const char *operation,
-                 const char *pointer, const struct permissions *needed);
+bool priv_covers(struct api_request *r, struct api_answer *a, const char *pointer,
+                 const struct permissions *needed);
 /* Commits, and waits until this process goes by it. */
 void priv_commit(struct api_request *r, struct api_answer *a);
 

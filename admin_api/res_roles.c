@@ -69,15 +69,14 @@ void priv_get_role(struct api_request *r, struct api_answer *a)
     }
 }
 
-static bool covers_list(struct api_request *r, struct api_answer *a, const char *operation,
-                        const json_t *body)
+static bool covers_list(struct api_request *r, struct api_answer *a, const json_t *body)
 {
     char words[PRIV_WORDS];
     struct permissions may = {{0}};
 
     priv_words(json_object_get(body, "permissions"), words);
     (void)permissions_read(view_of(words), &may); /* the schema knows the names */
-    return priv_covers(r, a, operation, "/permissions", &may);
+    return priv_covers(r, a, "/permissions", &may);
 }
 
 static bool is_row(struct api_request *r, struct api_answer *a)
@@ -99,11 +98,11 @@ void priv_create_role(struct api_request *r, struct api_answer *a)
 
     if (role_builtin(p[0].v, &unused)) {
         api_problem(a, 409, "exists", "/name", "a built-in role has this name");
-    } else if (covers_list(r, a, "createRole", r->body) &&
-               priv_query(r, a, "createRole",
-                          "INSERT INTO core.role (name, help, permissions) VALUES ($1, $2, " TEXTS(
-                              "3") ") RETURNING name",
-                          p, 3, POINTERS, NULL)) {
+    } else if (covers_list(r, a, r->body) &&
+               api_query(r, a,
+                         "INSERT INTO core.role (name, help, permissions) VALUES ($1, $2, " TEXTS(
+                             "3") ") RETURNING name",
+                         p, 3, POINTERS, NULL) == E_OK) {
         api_get(r, a, ROLE_BY_NAME, p, 1);
         a->status = api_failed(a) ? a->status : 201;
         snprintf(a->location, sizeof a->location, "/api/v1/roles/%.*s", (int)p[0].v.n, p[0].v.p);
@@ -118,12 +117,11 @@ void priv_update_role(struct api_request *r, struct api_answer *a)
     const struct pg_param p[] = {priv_param(r, "role"), api_text_param(r->merged, "help"),
                                  priv_list(json_object_get(r->merged, "permissions"), &list)};
 
-    if (is_row(r, a) && covers_list(r, a, "updateRole", r->current) &&
-        covers_list(r, a, "updateRole", r->merged) &&
-        priv_query(r, a, "updateRole",
-                   "UPDATE core.role SET help = $2, permissions = " TEXTS(
-                       "3") " WHERE name = $1 RETURNING name",
-                   p, 3, POINTERS, NULL)) {
+    if (is_row(r, a) && covers_list(r, a, r->current) && covers_list(r, a, r->merged) &&
+        api_query(r, a,
+                  "UPDATE core.role SET help = $2, permissions = " TEXTS(
+                      "3") " WHERE name = $1 RETURNING name",
+                  p, 3, POINTERS, NULL) == E_OK) {
         api_get(r, a, ROLE_BY_NAME, p, 1);
         priv_commit(r, a);
     }
@@ -134,9 +132,8 @@ void priv_delete_role(struct api_request *r, struct api_answer *a)
 {
     const struct pg_param name = priv_param(r, "role");
 
-    if (is_row(r, a) && covers_list(r, a, "deleteRole", r->current) &&
-        priv_query(r, a, "deleteRole", "DELETE FROM core.role WHERE name = $1", &name, 1, NULL,
-                   NULL)) {
+    if (is_row(r, a) && covers_list(r, a, r->current) &&
+        api_query(r, a, "DELETE FROM core.role WHERE name = $1", &name, 1, NULL, NULL) == E_OK) {
         a->status = 204;
         priv_commit(r, a);
     }

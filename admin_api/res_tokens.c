@@ -26,7 +26,6 @@ static const char *const POINTERS[] = {"token_check", "/expires_at", "token_admi
 
 /* What the asker said, and what limits it. */
 struct wish {
-    const char *operation;
     uint64_t owner;
     const json_t *body;
 };
@@ -92,16 +91,16 @@ static bool check_scopes(struct api_request *r, struct api_answer *a, const stru
         return false;
     }
     if (json_array_size(scopes) > 0) {
-        return priv_covers(r, a, w->operation, "/scopes", &wanted);
+        return priv_covers(r, a, "/scopes", &wanted);
     }
     if (w->owner == r->who.admin_id) {
         return true; /* what the asker himself may: SQL_MAKE */
     }
     if (owner.grants_all && !r->who.grants_all) {
-        priv_refuse(r, a, w->operation, "", "this takes the role security");
+        api_problem(a, 403, "forbidden", "", "this takes the role security");
         return false;
     }
-    return priv_covers(r, a, w->operation, "", &owner.may);
+    return priv_covers(r, a, "", &owner.may);
 }
 
 /* A token that makes a token: no further and no longer than itself. */
@@ -177,7 +176,7 @@ static void make(struct api_request *r, struct api_answer *a, const struct wish 
                                  w->owner == r->who.admin_id ? PG_TEXT(VIEW("own"))
                                                              : PG_TEXT(VIEW("others")),
                                  priv_number(r->who.token_id, maker)};
-    if (priv_query(r, a, w->operation, SQL_MAKE, p, 8, POINTERS, &res)) {
+    if (api_query(r, a, SQL_MAKE, p, 8, POINTERS, &res) == E_OK) {
         const struct pg_param id = PG_TEXT(pg_text(res, 0, 0));
         api_get(r, a, TOKEN_BY_ID, &id, 1);
         a->status = api_failed(a) ? a->status : 201;
@@ -194,7 +193,7 @@ static void make(struct api_request *r, struct api_answer *a, const struct wish 
 
 void priv_create_own_token(struct api_request *r, struct api_answer *a)
 {
-    const struct wish w = {"createOwnToken", r->who.admin_id, r->body};
+    const struct wish w = {r->who.admin_id, r->body};
 
     if (w.owner == 0) {
         api_problem(a, 409, "conflict", "",
@@ -207,8 +206,7 @@ void priv_create_own_token(struct api_request *r, struct api_answer *a)
 
 void priv_create_token(struct api_request *r, struct api_answer *a)
 {
-    const struct wish w = {"createToken", (uint64_t)api_int(r->body, "administrator_id", 0),
-                           r->body};
+    const struct wish w = {(uint64_t)api_int(r->body, "administrator_id", 0), r->body};
 
     make(r, a, &w);
 }
@@ -216,17 +214,16 @@ void priv_create_token(struct api_request *r, struct api_answer *a)
 /* ---- ending ------------------------------------------------------------------------------------
  */
 /* owner 0: anybody's. */
-static void end_token(struct api_request *r, struct api_answer *a, const char *operation,
-                      uint64_t owner)
+static void end_token(struct api_request *r, struct api_answer *a, uint64_t owner)
 {
     char id[PRIV_ID_TEXT];
     const struct pg_param p[] = {priv_param(r, "token_id"), priv_number(owner, id)};
     struct pg_result *res = NULL;
 
-    if (!priv_query(r, a, operation,
-                    "UPDATE core.token SET revoked_at = coalesce(revoked_at, now()) WHERE token_id "
-                    "= $1::bigint AND $2::bigint IN (0, admin_id) RETURNING token_id",
-                    p, 2, NULL, &res)) {
+    if (api_query(r, a,
+                  "UPDATE core.token SET revoked_at = coalesce(revoked_at, now()) WHERE token_id "
+                  "= $1::bigint AND $2::bigint IN (0, admin_id) RETURNING token_id",
+                  p, 2, NULL, &res) != E_OK) {
         return;
     }
     if (pg_rows(res) == 0) {
@@ -240,7 +237,7 @@ static void end_token(struct api_request *r, struct api_answer *a, const char *o
 
 void priv_revoke_token(struct api_request *r, struct api_answer *a)
 {
-    end_token(r, a, "revokeToken", 0);
+    end_token(r, a, 0);
 }
 
 void priv_revoke_own_token(struct api_request *r, struct api_answer *a)
@@ -249,5 +246,5 @@ void priv_revoke_own_token(struct api_request *r, struct api_answer *a)
         api_problem(a, 404, "not-found", "", "there is no such thing");
         return;
     }
-    end_token(r, a, "revokeOwnToken", r->who.admin_id);
+    end_token(r, a, r->who.admin_id);
 }

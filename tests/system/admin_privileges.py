@@ -439,7 +439,7 @@ class Doors(AdminTest):
         self.refused(answer, 403)
         row = self.row("the refusal", request_id="my-request.1")
         self.assertEqual((row["action"], row["actor"], row["person"], row["object"]), ("refuse", "hg_api", anna.name, "operation listAudit"))
-        self.assertEqual({**row["after"], "source": ""}, {"why": "permission audit.read", "how": "token", "token_id": anna.token_id, "source": "",
+        self.assertEqual({**row["after"], "source": ""}, {"why": "this takes the permission audit.read", "how": "token", "token_id": anna.token_id, "source": "",
                                                           "times": 1})
         for _ in range(200):
             anna.ask("GET", "/audit", expect=403)
