@@ -131,7 +131,7 @@ static json_t *result_of(const struct gate_answer *said)
     {
         (void)json_array_append_new(calls, call_of(row));
     }
-    return json_pack("{s:s,s:b,s:s?,s:I,s:b,s:o}", "node", said->node, "reached", said->e == E_OK,
+    return json_pack("{s:s,s:b,s:s?,s:I,s:b,s:o}", "node", said->node, "reached", said->e != E_IO,
                      "error", error, "ended",
                      json_integer_value(json_object_get(said->answer, "ended")), "truncated",
                      json_is_true(json_object_get(said->answer, "truncated")), "calls", calls);
