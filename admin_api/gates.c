@@ -347,6 +347,7 @@ enum err gates_ask(struct gates *g, const char *node, const json_t *request, uns
         e = ask_one(g, all[i], copy, timeout_ms, out);
     }
 out:
+    mem_free(all);
     json_decref(copy);
     return e;
 }
