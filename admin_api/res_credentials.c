@@ -122,6 +122,16 @@ static bool read_sealed(const json_t *answer, struct sealed *out, char realm[256
            view_to_cstr(api_text(answer, "realm"), realm, 256) == E_OK;
 }
 
+/* jansson frees its texts as they are. */
+static void forget_password(const json_t *body)
+{
+    const json_t *v = json_object_get(body, "password");
+
+    if (json_is_string(v)) {
+        wipe((void *)(uintptr_t)json_string_value(v), json_string_length(v));
+    }
+}
+
 static bool seal(struct api_request *r, struct api_answer *a, const char *algorithm,
                  const char *password, struct sealed *out, char realm[256])
 {
@@ -131,11 +141,8 @@ static bool seal(struct api_request *r, struct api_answer *a, const char *algori
     struct gate_answer got = {.answer = NULL};
     enum err e = gates_ask(r->gates, NULL, ask, SEAL_WAIT_MS, &got);
     bool good = e == E_OK && got.e == E_OK && read_sealed(got.answer, out, realm);
-    json_t *sent = json_object_get(ask, "password");
 
-    if (sent != NULL) {
-        wipe((void *)(uintptr_t)json_string_value(sent), json_string_length(sent));
-    }
+    forget_password(ask);
     json_decref(ask);
     if (!good) {
         a->retry_after_s = 5;
@@ -209,6 +216,7 @@ void res_create_credential(struct api_request *r, struct api_answer *a)
                (!want[1] || seal(r, a, names[1], password, &sealed[1], realm))) {
         store(r, a, sealed, realm, given == NULL ? password : NULL);
     }
+    forget_password(r->body);
     wipe(password, sizeof password);
 }
 

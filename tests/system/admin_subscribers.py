@@ -162,6 +162,18 @@ class Subscribers(StackTest):
             done = next(a for a in answers if a.status == 200)
             self.assertEqual(self.api.get(path)["display"], done.json["display"])
 
+    def test_one_deletes_what_another_uses(self):
+        """Whoever comes first: no line without account, no number without line."""
+        for _ in range(5):
+            account = self.api.post("/accounts", {"name": "Short"})["account_id"]
+            line, gone = at_once(lambda: self.api.ask("POST", "/lines", {"account_id": account}),
+                                 lambda: self.api.ask("DELETE", f"/accounts/{account}", headers={"If-Match": "*"}))
+            self.assertIn((line.status, gone.status), ((201, 409), (422, 204)))
+            line = self.line()["line_id"]
+            number, gone = at_once(lambda: self.api.ask("POST", "/numbers", {"number": self.number(), "line_id": line}),
+                                   lambda: self.api.ask("DELETE", f"/lines/{line}", headers={"If-Match": "*"}))
+            self.assertIn((number.status, gone.status), ((201, 409), (422, 204)))
+
     def test_pages_lose_nothing(self):
         account = self.api.post("/accounts", {"name": "Pages"})["account_id"]
         there = [self.api.post("/lines", {"account_id": account})["line_id"] for _ in range(23)]
