@@ -72,6 +72,18 @@ bool routing_written(struct api_answer *a, const char *key)
     return key[0] != 0;
 }
 
+/* Whether a route or its trunk is about to go, when another person approves it. */
+#define LEAVING                                                                                    \
+    "EXISTS (SELECT FROM core.change c WHERE c.state = 'proposed' AND (c.tbl = 'route' AND c.op "  \
+    "= 'delete' AND (c.before ->> 'route_id')::bigint = r.route_id OR c.tbl = 'trunk' AND c.op = " \
+    "'update' AND (c.before ->> 'trunk_id')::bigint = r.trunk_id AND c.after ->> 'disabled' = "    \
+    "'true'))"
+#define LAST_ONE                                                                                   \
+    "SELECT 'lost' FROM core.route r LEFT JOIN core.trunk t USING (trunk_id) WHERE r.kind = "      \
+    "'emergency' AND (r.trunk_id IS NULL OR NOT t.disabled) HAVING count(*) > 0 AND count(*) "     \
+    "FILTER (WHERE ($1::bigint IS NULL OR r.route_id <> $1::bigint) AND ($2::bigint IS NULL OR "   \
+    "r.trunk_id IS DISTINCT FROM $2::bigint) AND NOT " LEAVING ") = 0"
+
 /* Two who remove the last two at the same time come one after the other. */
 bool routing_keeps_emergency(struct api_request *r, struct api_answer *a, struct pg_param route,
                              struct pg_param trunk)
@@ -84,12 +96,7 @@ bool routing_keeps_emergency(struct api_request *r, struct api_answer *a, struct
         return true;
     }
     if (!res_do(r, a, "SELECT pg_advisory_xact_lock(7614)", NULL, 0, NULL) ||
-        !res_ask(r, a,
-                 "SELECT 'lost' FROM core.route r LEFT JOIN core.trunk t USING (trunk_id) WHERE "
-                 "r.kind = 'emergency' AND (r.trunk_id IS NULL OR NOT t.disabled) HAVING count(*) "
-                 "> 0 AND count(*) FILTER (WHERE ($1::bigint IS NULL OR r.route_id <> $1::bigint) "
-                 "AND ($2::bigint IS NULL OR r.trunk_id IS DISTINCT FROM $2::bigint)) = 0",
-                 p, 2, NULL, lost, sizeof lost)) {
+        !res_ask(r, a, LAST_ONE, p, 2, NULL, lost, sizeof lost)) {
         return false;
     }
     if (lost[0] != 0) {

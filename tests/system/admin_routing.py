@@ -303,6 +303,19 @@ class Routing(StackTest):
         anna.ask("POST", change + "/approve", expect=200)
         self.api.ask("GET", path, expect=404)
 
+    def test_two_proposals_for_the_last_two_emergency_routes(self):
+        anna, berta = self.person["anna"], self.person["berta"]
+        gw = self.trunk("psap")
+        paths = [f"/emergency-routes/{self.make('/emergency-routes', name=n, prefix='911', **way)['route_id']}"
+                 for n, way in (("first", {"trunk_id": gw}), ("second", {"next_hop": "sip:192.0.2.9:5060"}))]
+        self.policy(True)
+        change = self.proposed(anna.ask("DELETE", paths[1], headers={"If-Match": "*"}))
+        anna.ask("DELETE", paths[0], headers={"If-Match": "*"}, expect=409)
+        anna.ask("PATCH", f"/trunks/{gw}", {"disabled": True}, headers={"If-Match": "*"}, expect=409)
+        berta.ask("POST", change + "/reject", expect=200)
+        self.proposed(anna.ask("PATCH", f"/trunks/{gw}", {"disabled": True}, headers={"If-Match": "*"}))
+        anna.ask("DELETE", paths[1], headers={"If-Match": "*"}, expect=409)
+
     def test_a_proposed_password(self):
         anna, berta = self.person["anna"], self.person["berta"]
         self.policy(True)
