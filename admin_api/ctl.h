@@ -22,27 +22,19 @@ enum {
     CTL_REFUSED = 1,
     CTL_USAGE = 64,
     CTL_UNREACHABLE = 69,
-    CTL_BROKEN = 70
+    CTL_BROKEN = 70,
+    CTL_CONFIG = 78
 };
 
 struct ctl {
-    const char *conninfo;       /* database, as hg_admin (migrate: as the owner) */
-    const char *trace_conninfo; /* the same database, as hg_trace, which alone reads traces */
-    const char *control;        /* headgate's control socket */
-    const char *work_order_key; /* 32-octet file shared with headgate-prov */
-    const char *migrations;     /* folder */
-    struct ctl_http_cfg http;   /* headgate-admin */
+    const char *conninfo;     /* the database, as its owner: for migrate alone */
+    const char *migrations;   /* folder */
+    struct ctl_http_cfg http; /* headgate-admin */
     bool http_checked;
+    char about[192];    /* "line 7": what a 404 means; "": it says so itself */
     char proposed[256]; /* numbers of changes that two people are wanted for, with blanks between */
     bool json, wait;
     struct pg_sync *db; /* opened by ctl_db() on first use */
-    bool has_session;   /* the database knows who we say we are */
-};
-
-struct ctl_sealed {
-    size_t n;
-    uint8_t b[256];
-    char realm[256];
 };
 
 struct ctl_args { /* what follows the command's words */
@@ -58,24 +50,15 @@ int ctl_fail(int code, const char *fmt, ...) __attribute__((format(printf, 2, 3)
 /* Connects on first use; prints why not and returns NULL. */
 struct pg_sync *ctl_db(struct ctl *c);
 /* One statement; prints the server's words on failure. out may be NULL; else free with
- * pg_result_free(). CTL_PROPOSED: nothing was changed, out stays as it was. */
+ * pg_result_free(). */
 int ctl_query(struct ctl *c, const char *sql, const struct pg_param *p, size_t n,
               struct pg_result **out);
 int ctl_id(const char *text, const char *what, char out[24]); /* decimal id, bounded */
 
-/* ctl_changes.c: tells the database who is at the keyboard, and that what a policy forbids is to be
- * proposed; whether that happened; and the words for it (rc is what the command returned). */
-int ctl_open_session(struct ctl *c);
-bool ctl_has_proposed(struct ctl *c);
+/* The words for what became a proposal (rc is what the command returned). */
 int ctl_say_proposed(struct ctl *c, int rc);
-
-/* Waits until the running gate controller goes by everything that the database has by now. */
+/* Waits until the running gate controllers go by everything that the database has by now. */
 int ctl_in_force(struct ctl *c);
-
-/* A trunk's password sealed by the running gate controller. */
-struct secret;
-int ctl_seal_trunk(struct ctl *c, struct view trunk, struct view user,
-                   const struct secret *password, uint8_t *sealed, size_t max, size_t *out_n);
 
 /* Rows of texts, shown as an aligned table or as a JSON array of objects keyed by column. */
 #define CTL_SQL_COLUMNS_MAX 16
@@ -83,10 +66,18 @@ int ctl_show(const struct ctl *c, const struct pg_result *r, const char *const *
 /* One object: key/value pairs, NULL-terminated list of alternating texts. */
 void ctl_say(const struct ctl *c, const char *const *pairs);
 
-/* HA1 of a phone, sealed by the running gate controller; its words on failure. */
-int ctl_seal_credential(struct ctl *c, const char *username, const char *algorithm,
-                        const char *password, struct ctl_sealed *out);
-
+int ctl_preempt_call(struct ctl *c, struct ctl_args *a);
+int ctl_preempt_number(struct ctl *c, struct ctl_args *a);
+int ctl_preempt_trunk(struct ctl *c, struct ctl_args *a);
+int ctl_preempt_region(struct ctl *c, struct ctl_args *a);
+int ctl_preempt_list(struct ctl *c, struct ctl_args *a);
+int ctl_preempt_show(struct ctl *c, struct ctl_args *a);
+int ctl_preempt_approve(struct ctl *c, struct ctl_args *a);
+int ctl_preempt_reject(struct ctl *c, struct ctl_args *a);
+int ctl_emergency_declare(struct ctl *c, struct ctl_args *a);
+int ctl_emergency_end(struct ctl *c, struct ctl_args *a);
+int ctl_emergency_list(struct ctl *c, struct ctl_args *a);
+int ctl_config_check(struct ctl *c, struct ctl_args *a);
 int ctl_api(struct ctl *c, struct ctl_args *a);
 int ctl_help(struct ctl *c, struct ctl_args *a);
 int ctl_completion(struct ctl *c, struct ctl_args *a);
@@ -153,5 +144,25 @@ int ctl_call_end(struct ctl *c, struct ctl_args *a);
 int ctl_registrations(struct ctl *c, struct ctl_args *a);
 int ctl_sessions(struct ctl *c, struct ctl_args *a);
 int ctl_ps(struct ctl *c, struct ctl_args *a);
+int ctl_nodes(struct ctl *c, struct ctl_args *a);
+int ctl_alarms(struct ctl *c, struct ctl_args *a);
+int ctl_token_revoke(struct ctl *c, struct ctl_args *a);
+int ctl_token_list(struct ctl *c, struct ctl_args *a);
+int ctl_token_new(struct ctl *c, struct ctl_args *a);
+int ctl_role_remove(struct ctl *c, struct ctl_args *a);
+int ctl_role_set(struct ctl *c, struct ctl_args *a);
+int ctl_role_add(struct ctl *c, struct ctl_args *a);
+int ctl_role_list(struct ctl *c, struct ctl_args *a);
+int ctl_admin_remove(struct ctl *c, struct ctl_args *a);
+int ctl_admin_enable(struct ctl *c, struct ctl_args *a);
+int ctl_admin_disable(struct ctl *c, struct ctl_args *a);
+int ctl_admin_set(struct ctl *c, struct ctl_args *a);
+int ctl_admin_list(struct ctl *c, struct ctl_args *a);
+int ctl_admin_add(struct ctl *c, struct ctl_args *a);
+int ctl_whoami(struct ctl *c, struct ctl_args *a);
+int ctl_change_withdraw(struct ctl *c, struct ctl_args *a);
+int ctl_audit_key(struct ctl *c, struct ctl_args *a);
+int ctl_cdr_export(struct ctl *c, struct ctl_args *a);
+int ctl_line_set(struct ctl *c, struct ctl_args *a);
 
 #endif

@@ -82,10 +82,10 @@ static const char *member(const json_t *o, const char *name)
 
 static int code_of(unsigned status)
 {
-    return status == 429 || status == 503  ? CTL_UNREACHABLE
-           : status >= 500 || status < 400 ? CTL_BROKEN
-           : status == 400                 ? CTL_USAGE
-                                           : CTL_REFUSED;
+    return status == 429 || status == 503   ? CTL_UNREACHABLE
+           : status >= 500 || status < 400  ? CTL_BROKEN
+           : status == 400 || status == 422 ? CTL_USAGE
+                                            : CTL_REFUSED;
 }
 
 static void say_tamed(const char *before, const char *text, const char *after)
@@ -97,20 +97,43 @@ static void say_tamed(const char *before, const char *text, const char *after)
     fprintf(stderr, "%s%s%s", before, copy, after);
 }
 
-int ctl_refused(const struct ctl_reply *r)
+/* Of one field alone the line of that field says it all. */
+static bool says_more(const char *detail, const json_t *errors)
+{
+    const char *only = member(json_array_get(errors, 0), "detail");
+
+    return detail[0] != 0 && !(json_array_size(errors) == 1 && strstr(detail, only) != NULL);
+}
+
+void ctl_about(struct ctl *c, const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    (void)vsnprintf(c->about, sizeof c->about, fmt, ap);
+    va_end(ap);
+}
+
+int ctl_refused(const struct ctl *c, const struct ctl_reply *r)
 {
     json_t *problem = r->body != NULL ? json_loadb(r->body, r->n, 0, NULL) : NULL;
+    const json_t *errors = json_object_get(problem, "errors");
     const char *title = member(problem, "title"), *detail = member(problem, "detail");
     char number[32];
     size_t i = 0;
     json_t *one = NULL;
 
+    if (r->status == 404 && c->about[0] != 0) {
+        json_decref(problem);
+        return ctl_fail(CTL_REFUSED, "no %s", c->about);
+    }
     snprintf(number, sizeof number, "HTTP status %u", r->status);
     say_tamed("headgatectl: ", title[0] != 0 ? title : number, "");
-    say_tamed(detail[0] != 0 ? ": " : "", detail, "\n");
-    json_array_foreach(json_object_get(problem, "errors"), i, one)
+    say_tamed(says_more(detail, errors) ? ": " : "", says_more(detail, errors) ? detail : "", "\n");
+    json_array_foreach(errors, i, one)
     {
-        say_tamed("  ", member(one, "pointer"), ": ");
+        const char *at = json_object_get(one, "pointer") != NULL ? "pointer" : "parameter";
+        say_tamed("  ", member(one, at), member(one, at)[0] != 0 ? ": " : "");
         say_tamed("", member(one, "detail"), "\n");
     }
     if (r->status == 401) {
@@ -125,19 +148,23 @@ int ctl_refused(const struct ctl_reply *r)
     return code_of(r->status);
 }
 
-/* "/api/v1/changes/12" -> what was asked for is change 12 now. */
+/* What was asked for waits as these changes: their numbers are in the body. */
 static bool note_proposals(struct ctl *c, const struct ctl_reply *r)
 {
     static const char changes[] = BASE "/changes/";
-    const char *id = r->location + sizeof changes - 1;
-    size_t n = strlen(c->proposed);
+    json_t *body = r->body != NULL ? json_loadb(r->body, r->n, 0, NULL) : NULL, *id = NULL;
+    size_t i = 0;
 
-    if (strncmp(r->location, changes, sizeof changes - 1) != 0 || id[0] == 0 ||
-        id[strspn(id, "0123456789")] != 0) {
-        return false;
+    if (strncmp(r->location, changes, sizeof changes - 1) == 0) {
+        json_array_foreach(json_object_get(body, "changes"), i, id)
+        {
+            size_t n = strlen(c->proposed);
+            snprintf(c->proposed + n, sizeof c->proposed - n, "%s%lld", n > 0 ? " " : "",
+                     (long long)json_integer_value(id));
+        }
     }
-    snprintf(c->proposed + n, sizeof c->proposed - n, "%s%s", n > 0 ? " " : "", id);
-    return true;
+    json_decref(body);
+    return c->proposed[0] != 0;
 }
 
 int ctl_judge(struct ctl *c, const struct ctl_reply *r)
@@ -145,7 +172,7 @@ int ctl_judge(struct ctl *c, const struct ctl_reply *r)
     if (r->status == 202 && note_proposals(c, r)) {
         return CTL_PROPOSED;
     }
-    return r->status >= 200 && r->status < 300 ? CTL_OK : ctl_refused(r);
+    return r->status >= 200 && r->status < 300 ? CTL_OK : ctl_refused(c, r);
 }
 
 static json_t *parse(const struct ctl_reply *r, int *rc)
@@ -308,7 +335,7 @@ static int read_etag(struct ctl *c, const char *path, char etag[128])
     int rc = ctl_send(c, &(const struct ctl_ask){.method = "GET", .path = path}, &r);
 
     if (rc == CTL_OK && r.status >= 400) {
-        rc = ctl_refused(&r);
+        rc = ctl_refused(c, &r);
     }
     snprintf(etag, 128, "%s", r.etag);
     ctl_reply_free(&r);

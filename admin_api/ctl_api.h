@@ -39,7 +39,10 @@ int ctl_find(struct ctl *c, const char *list, const char *name, const char *key,
 /* Any question: the answer as it came, whatever its status. CTL_OK: there is one. */
 int ctl_send(struct ctl *c, const struct ctl_ask *q, struct ctl_reply *out);
 /* What a status of 400 and more means: prints it, gives the code. */
-int ctl_refused(const struct ctl_reply *r);
+int ctl_refused(const struct ctl *c, const struct ctl_reply *r);
+/* What the next questions are about, for "no change 7 (change list shows them)" when it is not
+ * there. */
+void ctl_about(struct ctl *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* As a code: below 300 CTL_OK, 202 of a proposal CTL_PROPOSED, else ctl_refused(). */
 int ctl_judge(struct ctl *c, const struct ctl_reply *r);
 

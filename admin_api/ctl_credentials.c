@@ -1,34 +1,17 @@
-/* Digest credentials of standard phones. What proves them is sealed by the running gate controller,
- * under a key that neither the database nor this program has. */
-#include <stdio.h>
+/* Digest credentials of standard phones. headgate-admin has a running gate controller seal what
+ * proves them. */
 #include <string.h>
 
-#include "admin_api/ctl.h"
-#include "base/crypto.h"
+#include "admin_api/ctl_api.h"
+#include "admin_api/ctl_opts.h"
+#include "base/secret.h"
 
-enum { PASSWORD_MIN = 8, PASSWORD_MAX = SECRET_MAX, MADE_LETTERS = 20, USERNAME_LETTERS = 64 };
+enum { PASSWORD_MIN = 8, PASSWORD_MAX = SECRET_MAX };
 
 #define USAGE_ADD                                                                                  \
-    "usage: headgatectl credential add USERNAME LINE [--algorithm sha-256|md5|both] "              \
-    "[--password-file FILE]"
+    "credential add USERNAME LINE [--algorithm sha-256|md5|both] [--password-file FILE]"
 
-/* 20 letters of 32: 100 bits, without those that look alike. */
-static int make_password(char out[PASSWORD_MAX + 2])
-{
-    static const char letters[] = "abcdefghijkmnpqrstuvwxyz23456789";
-    uint8_t random[MADE_LETTERS];
-    _Static_assert(sizeof letters == 33, "32 letters");
-
-    if (crypto_random(random, sizeof random) != E_OK) {
-        return ctl_fail(CTL_BROKEN, "no randomness");
-    }
-    for (int i = 0; i < MADE_LETTERS; i++) {
-        out[i] = letters[random[i] % 32];
-    }
-    out[MADE_LETTERS] = 0;
-    wipe(random, sizeof random);
-    return CTL_OK;
-}
+static const char *const ALGORITHMS[] = {"sha-256", "md5", "both", NULL};
 
 /* The file's first line and nothing behind it. */
 static int read_password(const char *path, char out[PASSWORD_MAX + 2])
@@ -51,141 +34,168 @@ static int read_password(const char *path, char out[PASSWORD_MAX + 2])
     return CTL_OK;
 }
 
-/* What the database demands, and no name of a session. */
-static int check_username(const char *text)
+/* "SHA-256, MD5" */
+static void joined(const json_t *item, const json_t *value, char *out, size_t max)
 {
-    uint8_t kid[16];
-    struct view v = view_of(text);
+    size_t i = 0, n = 0;
+    json_t *one = NULL;
 
-    for (size_t i = 0; i < v.n; i++) {
-        char x = v.p[i];
-        bool plain = (x >= 'a' && x <= 'z') || (x >= 'A' && x <= 'Z') || (x >= '0' && x <= '9');
-        if (!plain && strchr("._~+-", x) == NULL) {
-            return ctl_fail(CTL_USAGE, "USERNAME: letters, digits and . _ ~ + - only");
-        }
+    (void)item;
+    json_array_foreach(value, i, one)
+    {
+        n = strlen(out);
+        snprintf(out + n, max - n, "%s%s", i > 0 ? ", " : "", json_string_value(one));
     }
-    if (v.n == 0 || v.n > USERNAME_LETTERS) {
-        return ctl_fail(CTL_USAGE, "USERNAME: 1 to %d characters", USERNAME_LETTERS);
-    }
-    return hex_get(v, kid, sizeof kid) == E_OK
-               ? ctl_fail(CTL_USAGE, "USERNAME: 32 hex digits name a BTI's session")
-               : CTL_OK;
 }
 
-static int store(struct ctl *c, const char *username, const char *line, bool want[2],
-                 const struct ctl_sealed sealed[2])
+static void show(const struct ctl *c, json_t *made)
 {
-    return ctl_query(
-        c,
-        "INSERT INTO core.credential (line_id, username, algorithm, ha1_sealed) SELECT $1, $2, a, "
-        "s FROM (VALUES ('SHA-256', $3::bytea), ('MD5', $4::bytea)) AS v (a, s) WHERE s IS NOT "
-        "NULL",
-        (const struct pg_param[]){PG_TEXT(view_of(line)), PG_TEXT(view_of(username)),
-                                  want[0] ? PG_BYTES(view_from(sealed[0].b, sealed[0].n)) : PG_NULL,
-                                  want[1] ? PG_BYTES(view_from(sealed[1].b, sealed[1].n))
-                                          : PG_NULL},
-        4, NULL);
+    static const struct ctl_column columns[] = {
+        {.name = "username"},
+        {.name = "realm"},
+        {.name = "algorithm", .from = "algorithms", .form = joined},
+        {.name = "password"},
+        {0}};
+    struct ctl_column some[5];
+    bool is_made = json_is_string(json_object_get(made, "password"));
+    json_t *password = json_object_get(made, "password");
+
+    memcpy(some, columns, sizeof some);
+    some[3] = is_made ? columns[3] : columns[4];
+    ctl_print_item(stdout, made, some, c->json);
+    if (is_made) {
+        wipe((void *)(uintptr_t)json_string_value(password), json_string_length(password));
+    }
 }
 
-static int add(struct ctl *c, const char *username, const char *line, bool want[2],
-               const char *password, bool is_made)
+static json_t *body_of(const char *username, const char *line, unsigned algorithm,
+                       const char *password)
 {
-    static const char *const names[2] = {"SHA-256", "MD5"};
-    struct ctl_sealed sealed[2] = {{.n = 0}, {.n = 0}};
-    const char *algorithm = want[0] && want[1] ? "SHA-256, MD5" : names[want[0] ? 0 : 1];
-    int rc = CTL_OK;
+    uint64_t id = 0;
+    json_t *body = NULL;
 
-    for (int i = 0; i < 2 && rc == CTL_OK; i++) {
-        rc = want[i] ? ctl_seal_credential(c, username, names[i], password, &sealed[i]) : CTL_OK;
-    }
+    IGNORE(view_to_u64(view_of(line), INT64_MAX, &id), "ctl_id() has looked at it");
+    body = json_pack("{s:s,s:I,s:s*}", "username", username, "line_id", (json_int_t)id, "password",
+                     password);
+    json_object_set_new(body, "algorithms",
+                        algorithm == 2   ? json_pack("[s,s]", "SHA-256", "MD5")
+                        : algorithm == 1 ? json_pack("[s]", "MD5")
+                                         : json_pack("[s]", "SHA-256"));
+    return body;
+}
+
+static int add(struct ctl *c, json_t *body)
+{
+    json_t *made = NULL, *sent = json_object_get(body, "password");
+    int rc = body != NULL ? ctl_post(c, "/credentials", json_incref(body), &made)
+                          : ctl_fail(CTL_USAGE, "USERNAME and the password are texts in UTF-8");
+
     if (rc == CTL_OK) {
-        rc = store(c, username, line, want, sealed);
+        show(c, made);
     }
-    if (rc == CTL_OK) {
-        ctl_say(c, (const char *const[]){"username", username, "realm",
-                                         sealed[want[0] ? 0 : 1].realm, "algorithm", algorithm,
-                                         is_made ? "password" : NULL, password, NULL});
+    if (sent != NULL) {
+        wipe((void *)(uintptr_t)json_string_value(sent), json_string_length(sent));
     }
+    json_decref(made);
+    json_decref(body);
     return rc;
 }
 
 int ctl_credential_add(struct ctl *c, struct ctl_args *a)
 {
-    const char *algorithm = ctl_option(a, "--algorithm"), *file = ctl_option(a, "--password-file");
-    char password[PASSWORD_MAX + 2] = "", line[24];
-    bool want[2] = {true, false};
-    int rc = a->n == 2 ? check_username(a->v[0]) : ctl_fail(CTL_USAGE, USAGE_ADD);
+    const char *file = ctl_option(a, "--password-file");
+    char password[PASSWORD_MAX + 2] = "", line[CTL_ID_MAX];
+    unsigned algorithm = 0;
+    struct opts o = {.a = a};
 
-    if (rc == CTL_OK && algorithm != NULL) {
-        want[0] = strcmp(algorithm, "sha-256") == 0 || strcmp(algorithm, "both") == 0;
-        want[1] = strcmp(algorithm, "md5") == 0 || strcmp(algorithm, "both") == 0;
-        rc = want[0] || want[1] ? CTL_OK : ctl_fail(CTL_USAGE, USAGE_ADD);
+    opt_choice(&o, "--algorithm", ALGORITHMS, &algorithm);
+    opt_end(&o, 2, USAGE_ADD);
+    if (o.rc == CTL_OK) {
+        o.rc = ctl_id(a->v[1], "LINE", line);
     }
-    if (rc == CTL_OK) {
-        rc = ctl_id(a->v[1], "LINE", line);
+    if (o.rc == CTL_OK && file != NULL) {
+        o.rc = read_password(file, password);
     }
-    if (rc == CTL_OK) {
-        rc = file != NULL ? read_password(file, password) : make_password(password);
-    }
-    if (rc == CTL_OK) {
-        rc = add(c, a->v[0], line, want, password, file == NULL);
+    if (o.rc == CTL_OK) {
+        o.rc = add(c, body_of(a->v[0], line, algorithm, file != NULL ? password : NULL));
     }
     wipe(password, sizeof password);
-    return rc;
+    return o.rc;
+}
+
+/* A row for each algorithm, as they are kept. */
+static json_t *split(json_t *rows)
+{
+    json_t *all = json_array(), *row = NULL, *one = NULL;
+    size_t i = 0, k = 0;
+
+    json_array_foreach(rows, i, row)
+    {
+        json_array_foreach(json_object_get(row, "algorithms"), k, one)
+        {
+            json_t *copy = json_copy(row);
+            json_object_set(copy, "algorithm", one);
+            json_array_append_new(all, copy);
+        }
+    }
+    json_decref(rows);
+    return all;
+}
+
+static void flag(const json_t *item, const json_t *value, char *out, size_t max)
+{
+    (void)item;
+    snprintf(out, max, "%s", json_is_true(value) ? "t" : "f");
 }
 
 int ctl_credential_list(struct ctl *c, struct ctl_args *a)
 {
-    struct pg_result *r = NULL;
-    int rc = a->n == 0 ? CTL_OK : ctl_fail(CTL_USAGE, "usage: headgatectl credential list");
+    static const struct ctl_column columns[] = {{.name = "username"},
+                                                {.name = "line", .from = "line_id"},
+                                                {.name = "number"},
+                                                {.name = "algorithm"},
+                                                {.name = "disabled", .form = flag},
+                                                {.name = "created", .from = "created_at"},
+                                                {0}};
+    json_t *rows = NULL;
+    struct opts o = {.a = a};
 
-    if (rc == CTL_OK) {
-        rc = ctl_query(c,
-                       "SELECT k.username, k.line_id, coalesce(n.number, ''), k.algorithm, "
-                       "k.disabled, to_char(k.created_at AT TIME ZONE 'UTC', "
-                       "'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"') FROM core.credential k LEFT JOIN "
-                       "core.number n ON n.line_id = k.line_id AND n.is_primary ORDER BY "
-                       "k.username, k.algorithm DESC",
-                       NULL, 0, &r);
+    opt_end(&o, 0, "credential list");
+    if (o.rc == CTL_OK) {
+        o.rc = ctl_get_all(c, "/credentials", 0, &rows);
     }
-    if (rc == CTL_OK) {
-        rc = ctl_show(c, r,
-                      (const char *const[]){"username", "line", "number", "algorithm", "disabled",
-                                            "created", NULL});
-    }
-    pg_result_free(r);
-    return rc;
+    return o.rc == CTL_OK ? ctl_rows(c, split(rows), columns) : o.rc;
 }
 
-static int change(struct ctl *c, struct ctl_args *a, const char *word, const char *sql)
+static int path_of(struct ctl *c, struct ctl_args *a, const char *usage, char path[CTL_PATH_MAX])
 {
-    struct pg_result *r = NULL;
-    int rc =
-        a->n == 1 ? CTL_OK : ctl_fail(CTL_USAGE, "usage: headgatectl credential %s USERNAME", word);
+    struct opts o = {.a = a};
 
-    if (rc == CTL_OK) {
-        rc = ctl_query(c, sql, (const struct pg_param[]){PG_TEXT(view_of(a->v[0]))}, 1, &r);
-    }
-    if (rc == CTL_OK && pg_affected(r) == 0) {
-        rc = ctl_fail(CTL_REFUSED, "no such credential");
-    }
-    pg_result_free(r);
-    return rc;
+    opt_end(&o, 1, usage);
+    ctl_about(c, "credential %s (credential list shows them)", a->n > 0 ? a->v[0] : "");
+    return o.rc == CTL_OK ? ctl_path(path, "/credentials/%s", a->v[0]) : o.rc;
 }
 
 int ctl_credential_disable(struct ctl *c, struct ctl_args *a)
 {
-    return change(c, a, "disable",
-                  "UPDATE core.credential SET disabled = true WHERE username = $1");
+    char path[CTL_PATH_MAX];
+    int rc = path_of(c, a, "credential disable USERNAME", path);
+
+    return rc == CTL_OK ? ctl_patch(c, path, json_pack("{s:b}", "disabled", 1)) : rc;
 }
 
 int ctl_credential_enable(struct ctl *c, struct ctl_args *a)
 {
-    return change(c, a, "enable",
-                  "UPDATE core.credential SET disabled = false WHERE username = $1");
+    char path[CTL_PATH_MAX];
+    int rc = path_of(c, a, "credential enable USERNAME", path);
+
+    return rc == CTL_OK ? ctl_patch(c, path, json_pack("{s:b}", "disabled", 0)) : rc;
 }
 
 int ctl_credential_remove(struct ctl *c, struct ctl_args *a)
 {
-    return change(c, a, "remove", "DELETE FROM core.credential WHERE username = $1");
+    char path[CTL_PATH_MAX];
+    int rc = path_of(c, a, "credential remove USERNAME", path);
+
+    return rc == CTL_OK ? ctl_delete(c, path) : rc;
 }

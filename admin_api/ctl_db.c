@@ -11,11 +11,6 @@ struct pg_sync *ctl_db(struct ctl *c)
     if (c->db == NULL && pg_sync_open(c->conninfo, &c->db, why, sizeof why) != E_OK) {
         (void)ctl_fail(CTL_UNREACHABLE, "database: %s", why);
         c->db = NULL;
-    } else if (!c->has_session) {
-        c->has_session = true; /* before: it asks the database itself */
-        if (ctl_open_session(c) != CTL_OK) {
-            return NULL;
-        }
     }
     return c->db;
 }
@@ -37,10 +32,6 @@ int ctl_query(struct ctl *c, const char *sql, const struct pg_param *p, size_t n
                       words);
         pg_result_free(r);
         return rc;
-    }
-    if (pg_rows(r) == 0 && pg_affected(r) == 0 && ctl_has_proposed(c)) {
-        pg_result_free(r);
-        return CTL_PROPOSED;
     }
     if (out != NULL) {
         *out = r;

@@ -291,8 +291,15 @@ static int explain(const struct ctl_http_cfg *cfg, const struct transfer *t, CUR
     const char *where = cfg->url[0] != 0 ? cfg->url : cfg->socket;
     const char *words = t->error[0] != 0 ? t->error : curl_easy_strerror(code);
 
+    long reason = 0;
+
     if (t->is_too_long) {
         return ctl_fail(CTL_BROKEN, "%s: an answer of more than %d MiB", where, CTL_BODY_MAX >> 20);
+    }
+    if (code == CURLE_COULDNT_CONNECT && cfg->url[0] == 0) {
+        curl_easy_getinfo(t->easy, CURLINFO_OS_ERRNO, &reason);
+        return ctl_fail(CTL_UNREACHABLE, "%s: %s (is headgate-admin running?)", where,
+                        reason != 0 ? strerror((int)reason) : "nobody answers");
     }
     if (code == CURLE_COULDNT_CONNECT || code == CURLE_COULDNT_RESOLVE_HOST) {
         return ctl_fail(CTL_UNREACHABLE, "%s: %s (is headgate-admin running?)", where, words);

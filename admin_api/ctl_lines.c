@@ -1,242 +1,263 @@
-/* Accounts, lines, numbers, BTIs, call records: thin words over one statement each. */
+/* Accounts, lines, numbers and BTIs. */
 #include <stdio.h>
 #include <string.h>
 
-#include "admin_api/ctl.h"
+#include "admin_api/ctl_api.h"
+#include "admin_api/ctl_opts.h"
 
-static int want(const struct ctl_args *a, int n, const char *usage)
+static const char *const YES_NO[] = {"no", "yes", NULL};
+static const char *const LEVELS[] = {"user", "administrator", NULL};
+
+static const struct opt_field LINE_FIELDS[] = {
+    {"--name", "display", OPT_TEXT, 0, NULL},
+    {"--level", "level", OPT_CHOICE, 0, LEVELS},
+    {"--priority", "priority", OPT_LIST, 0, NULL},
+    {NULL, NULL, OPT_TEXT, 0, NULL},
+};
+
+/* The number of something that was made: "account: 7". */
+static int say_made(const struct ctl *c, const char *name, const char *from, json_t *made, int rc)
 {
-    return a->n == n ? CTL_OK : ctl_fail(CTL_USAGE, "usage: headgatectl %s", usage);
-}
+    const struct ctl_column columns[] = {{.name = name, .from = from}, {0}};
 
-static int list(struct ctl *c, const struct ctl_args *a, const char *sql,
-                const char *const *columns)
-{
-    struct pg_result *r = NULL;
-    int rc = want(a, 0, "... list");
-
-    if (rc == CTL_OK) {
-        rc = ctl_query(c, sql, NULL, 0, &r);
+    if (made != NULL && ctl_at(made, from) != NULL) {
+        ctl_print_item(stdout, made, columns, c->json);
+        rc = rc == CTL_PROPOSED ? CTL_OK : rc; /* what is proposed comes in a line of its own */
     }
-    if (rc == CTL_OK) {
-        rc = ctl_show(c, r, columns);
-    }
-    pg_result_free(r);
+    json_decref(made);
     return rc;
 }
 
-/* Changes one row; says so when there is none. */
-static int change(struct ctl *c, const char *sql, const struct pg_param *p, size_t n,
-                  const char *what)
+/* "t" and "f", as psql shows it. */
+static void flag(const json_t *item, const json_t *value, char *out, size_t max)
 {
-    struct pg_result *r = NULL;
-    int rc = ctl_query(c, sql, p, n, &r);
-
-    if (rc == CTL_OK && pg_affected(r) == 0) {
-        rc = ctl_fail(CTL_REFUSED, "no such %s", what);
-    }
-    pg_result_free(r);
-    return rc;
+    (void)item;
+    snprintf(out, max, "%s", json_is_true(value) ? "t" : "f");
 }
 
-/* Runs an INSERT ... RETURNING id and prints it under a name. */
-static int add(struct ctl *c, const char *sql, const struct pg_param *p, size_t n, const char *name)
-{
-    struct pg_result *r = NULL;
-    char id[24] = "";
-    int rc = ctl_query(c, sql, p, n, &r);
-
-    if (rc == CTL_OK && pg_rows(r) == 1 && view_to_cstr(pg_text(r, 0, 0), id, sizeof id) == E_OK) {
-        ctl_say(c, (const char *const[]){name, id, NULL});
-    }
-    pg_result_free(r);
-    return rc;
-}
-
+/* ---- accounts ----------------------------------------------------------------------------------
+ */
 int ctl_account_add(struct ctl *c, struct ctl_args *a)
 {
-    int rc = want(a, 1, "account add NAME");
+    struct opts o = {.a = a};
+    json_t *made = NULL;
 
-    return rc != CTL_OK ? rc
-                        : add(c, "INSERT INTO core.account (name) VALUES ($1) RETURNING account_id",
-                              (const struct pg_param[]){PG_TEXT(view_of(a->v[0]))}, 1, "account");
+    opt_end(&o, 1, "account add NAME");
+    if (o.rc == CTL_OK) {
+        o.rc = ctl_post(c, "/accounts", json_pack("{s:s}", "name", a->v[0]), &made);
+    }
+    return say_made(c, "account", "account_id", made, o.rc);
 }
 
 int ctl_account_list(struct ctl *c, struct ctl_args *a)
 {
-    return list(c, a,
-                "SELECT a.account_id, a.name, a.barred, count(l.line_id) FROM core.account a "
-                "LEFT JOIN core.line l USING (account_id) GROUP BY 1 ORDER BY 1",
-                (const char *const[]){"account", "name", "barred", "lines", NULL});
+    static const struct ctl_column columns[] = {{.name = "account", .from = "account_id"},
+                                                {.name = "name"},
+                                                {.name = "barred", .form = flag},
+                                                {.name = "lines", .from = "line_count"},
+                                                {0}};
+    struct opts o = {.a = a};
+
+    opt_end(&o, 0, "account list");
+    return o.rc == CTL_OK ? ctl_list(c, "/accounts", 0, columns) : o.rc;
 }
 
-static int bar(struct ctl *c, struct ctl_args *a, const char *what, const char *sql)
+static int bar(struct ctl *c, struct ctl_args *a, const char *usage, const char *form, bool barred)
 {
-    char id[24];
-    int rc = want(a, 1, "account|line bar|unbar ID");
+    char id[CTL_ID_MAX], path[CTL_PATH_MAX];
+    struct opts o = {.a = a};
 
-    if (rc == CTL_OK) {
-        rc = ctl_id(a->v[0], what, id);
+    opt_end(&o, 1, usage);
+    if (o.rc == CTL_OK) {
+        o.rc = ctl_id(a->v[0], form[1] == 'a' ? "account" : "line", id);
     }
-    return rc != CTL_OK ? rc
-                        : change(c, sql, (const struct pg_param[]){PG_TEXT(view_of(id))}, 1, what);
+    if (o.rc == CTL_OK) {
+        ctl_about(c, "%s %s", form[1] == 'a' ? "account" : "line", id);
+        o.rc = ctl_path(path, form, id);
+    }
+    return o.rc == CTL_OK ? ctl_patch(c, path, json_pack("{s:b}", "barred", barred)) : o.rc;
 }
 
 int ctl_account_bar(struct ctl *c, struct ctl_args *a)
 {
-    return bar(c, a, "account", "UPDATE core.account SET barred = true WHERE account_id = $1");
+    return bar(c, a, "account bar ACCOUNT", "/accounts/%s", true);
 }
 
 int ctl_account_unbar(struct ctl *c, struct ctl_args *a)
 {
-    return bar(c, a, "account", "UPDATE core.account SET barred = false WHERE account_id = $1");
+    return bar(c, a, "account unbar ACCOUNT", "/accounts/%s", false);
 }
 
 int ctl_line_bar(struct ctl *c, struct ctl_args *a)
 {
-    return bar(c, a, "line", "UPDATE core.line SET barred = true WHERE line_id = $1");
+    return bar(c, a, "line bar LINE", "/lines/%s", true);
 }
 
 int ctl_line_unbar(struct ctl *c, struct ctl_args *a)
 {
-    return bar(c, a, "line", "UPDATE core.line SET barred = false WHERE line_id = $1");
+    return bar(c, a, "line unbar LINE", "/lines/%s", false);
+}
+
+/* ---- lines -------------------------------------------------------------------------------------
+ */
+static json_t *number_of(const char *id)
+{
+    uint64_t n = 0;
+
+    IGNORE(view_to_u64(view_of(id), INT64_MAX, &n), "ctl_id() has looked at it");
+    return json_integer((json_int_t)n);
 }
 
 int ctl_line_add(struct ctl *c, struct ctl_args *a)
 {
-    const char *name = ctl_option(a, "--name");
-    const char *level = ctl_option(a, "--level");
-    const char *caller_id = ctl_option(a, "--caller-id");
-    char id[24];
-    int rc = want(a, 2,
-                  "line add ACCOUNT NUMBER [--name DISPLAY] [--level user|administrator] "
-                  "[--caller-id yes|no]");
+    struct opts o = {.a = a};
+    char id[CTL_ID_MAX];
+    unsigned caller_id = 0;
+    json_t *body = json_object(), *made = NULL;
 
-    if (rc == CTL_OK && level != NULL && strcmp(level, "user") != 0 &&
-        strcmp(level, "administrator") != 0) {
-        rc = ctl_fail(CTL_USAGE, "--level takes user or administrator, not '%s'", level);
+    opt_body(&o, LINE_FIELDS, body);
+    opt_choice(&o, "--caller-id", YES_NO, &caller_id);
+    opt_end(&o, 2,
+            "line add ACCOUNT NUMBER [--name DISPLAY] [--level user|administrator] [--caller-id "
+            "yes|no] [--priority NAMESPACE.VALUE,...]");
+    if (o.rc == CTL_OK) {
+        o.rc = ctl_id(a->v[0], "ACCOUNT", id);
     }
-    if (rc == CTL_OK && caller_id != NULL && strcmp(caller_id, "yes") != 0 &&
-        strcmp(caller_id, "no") != 0) {
-        rc = ctl_fail(CTL_USAGE, "--caller-id takes yes or no, not '%s'", caller_id);
+    if (o.rc != CTL_OK) {
+        json_decref(body);
+        return o.rc;
     }
-    if (rc == CTL_OK) {
-        rc = ctl_id(a->v[0], "ACCOUNT", id);
+    json_object_set_new(body, "account_id", number_of(id));
+    json_object_set_new(body, "numbers", json_pack("[s]", a->v[1]));
+    if (caller_id != 0) {
+        json_object_set_new(body, "services", json_pack("{s:b}", "caller_id", 1));
     }
-    if (rc != CTL_OK) {
-        return rc;
+    o.rc = ctl_post(c, "/lines", body, &made);
+    return say_made(c, "line", "line_id", made, o.rc);
+}
+
+int ctl_line_set(struct ctl *c, struct ctl_args *a)
+{
+    static const char usage[] = "line set LINE [--name DISPLAY] [--level user|administrator] "
+                                "[--priority NAMESPACE.VALUE,...|none]";
+    struct opts o = {.a = a};
+    char id[CTL_ID_MAX], path[CTL_PATH_MAX];
+    json_t *body = json_object();
+
+    opt_body(&o, LINE_FIELDS, body);
+    opt_end(&o, 1, usage);
+    if (o.rc == CTL_OK && o.taken == 0) {
+        o.rc = ctl_fail(CTL_USAGE, "nothing to set; usage: headgatectl %s", usage);
     }
-    return add(
-        c,
-        "WITH l AS (INSERT INTO core.line (account_id, display, level) VALUES ($1, $2, $3) "
-        "RETURNING line_id), n AS (INSERT INTO core.number (number, line_id) "
-        "SELECT $4, line_id FROM l), s AS (INSERT INTO core.line_service (line_id, caller_id) "
-        "SELECT line_id, true FROM l WHERE $5::boolean) SELECT line_id FROM l",
-        (const struct pg_param[]){
-            PG_TEXT(view_of(id)), PG_TEXT(view_of(name)),
-            PG_TEXT(level != NULL && level[0] == 'a' ? VIEW("1") : VIEW("0")),
-            PG_TEXT(view_of(a->v[1])),
-            PG_TEXT(caller_id != NULL && caller_id[0] == 'y' ? VIEW("true") : VIEW("false"))},
-        5, "line");
+    if (o.rc == CTL_OK) {
+        o.rc = ctl_id(a->v[0], "LINE", id);
+    }
+    if (o.rc == CTL_OK) {
+        ctl_about(c, "line %s", id);
+        o.rc = ctl_path(path, "/lines/%s", id);
+    }
+    if (o.rc == CTL_OK) {
+        return ctl_patch(c, path, body);
+    }
+    json_decref(body);
+    return o.rc;
+}
+
+/* Of itself, or with its account. */
+static void barred(const json_t *item, const json_t *value, char *out, size_t max)
+{
+    bool either = json_is_true(value) || json_is_true(json_object_get(item, "account_barred"));
+
+    snprintf(out, max, "%s", either ? "t" : "f");
 }
 
 int ctl_line_list(struct ctl *c, struct ctl_args *a)
 {
-    return list(
-        c, a,
-        "SELECT l.line_id, l.account_id, coalesce(string_agg(n.number, ' ' ORDER BY NOT "
-        "n.is_primary, n.number), ''), l.display, CASE l.level WHEN 1 THEN 'administrator' ELSE "
-        "'user' END, l.barred OR a.barred FROM core.line l JOIN core.account a USING (account_id) "
-        "LEFT JOIN core.number n USING (line_id) GROUP BY l.line_id, a.barred ORDER BY 1",
-        (const char *const[]){"line", "account", "numbers", "name", "level", "barred", NULL});
+    static const struct ctl_column columns[] = {{.name = "line", .from = "line_id"},
+                                                {.name = "account", .from = "account_id"},
+                                                {.name = "numbers"},
+                                                {.name = "name", .from = "display"},
+                                                {.name = "level"},
+                                                {.name = "barred", .form = barred},
+                                                {0}};
+    struct opts o = {.a = a};
+
+    opt_end(&o, 0, "line list");
+    return o.rc == CTL_OK ? ctl_list(c, "/lines", 0, columns) : o.rc;
 }
 
 int ctl_number_add(struct ctl *c, struct ctl_args *a)
 {
-    char id[24];
-    int rc = want(a, 2, "number add LINE NUMBER");
+    struct opts o = {.a = a};
+    char id[CTL_ID_MAX];
 
-    if (rc == CTL_OK) {
-        rc = ctl_id(a->v[0], "LINE", id);
+    opt_end(&o, 2, "number add LINE NUMBER");
+    if (o.rc == CTL_OK) {
+        o.rc = ctl_id(a->v[0], "LINE", id);
     }
-    return rc != CTL_OK
-               ? rc
-               : ctl_query(
-                     c,
-                     "INSERT INTO core.number (number, line_id, is_primary) VALUES ($1, $2, "
-                     "NOT EXISTS (SELECT FROM core.number WHERE line_id = $2 AND is_primary))",
-                     (const struct pg_param[]){PG_TEXT(view_of(a->v[1])), PG_TEXT(view_of(id))}, 2,
-                     NULL);
+    return o.rc == CTL_OK
+               ? ctl_post(c, "/numbers",
+                          json_pack("{s:s,s:o}", "number", a->v[1], "line_id", number_of(id)), NULL)
+               : o.rc;
 }
 
 int ctl_number_remove(struct ctl *c, struct ctl_args *a)
 {
-    int rc = want(a, 1, "number remove NUMBER");
+    struct opts o = {.a = a};
+    char path[CTL_PATH_MAX];
 
-    return rc != CTL_OK ? rc
-                        : change(c, "DELETE FROM core.number WHERE number = $1",
-                                 (const struct pg_param[]){PG_TEXT(view_of(a->v[0]))}, 1, "number");
+    opt_end(&o, 1, "number remove NUMBER");
+    if (o.rc == CTL_OK) {
+        ctl_about(c, "number %s", a->v[0]);
+        o.rc = ctl_path(path, "/numbers/%s", a->v[0]);
+    }
+    return o.rc == CTL_OK ? ctl_delete(c, path) : o.rc;
+}
+
+/* ---- BTIs --------------------------------------------------------------------------------------
+ */
+static int by_enrolment(const json_t *a, const json_t *b)
+{
+    const char *at = json_string_value(json_object_get(a, "enrolled_at"));
+    const char *bt = json_string_value(json_object_get(b, "enrolled_at"));
+
+    return strcmp(at != NULL ? at : "", bt != NULL ? bt : "");
 }
 
 int ctl_bti_list(struct ctl *c, struct ctl_args *a)
 {
-    return list(
-        c, a,
-        "SELECT encode(b.bti_id, 'hex'), b.line_id, coalesce(n.number, ''), b.mac_address, "
-        "b.model, "
-        "b.software, to_char(b.enrolled_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'), "
-        "coalesce(to_char(b.revoked_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'), '') "
-        "FROM core.bti b LEFT JOIN core.number n ON n.line_id = b.line_id AND n.is_primary ORDER "
-        "BY "
-        "b.enrolled_at",
-        (const char *const[]){"bti", "line", "number", "mac_address", "model", "software",
-                              "enrolled", "revoked", NULL});
+    static const struct ctl_column columns[] = {{.name = "bti", .from = "bti_id"},
+                                                {.name = "line", .from = "line_id"},
+                                                {.name = "number"},
+                                                {.name = "mac_address"},
+                                                {.name = "model"},
+                                                {.name = "software"},
+                                                {.name = "enrolled", .from = "enrolled_at"},
+                                                {.name = "revoked", .from = "revoked_at"},
+                                                {0}};
+    json_t *rows = NULL;
+    struct opts o = {.a = a};
+
+    opt_end(&o, 0, "bti list");
+    if (o.rc == CTL_OK) {
+        o.rc = ctl_get_all(c, "/btis", 0, &rows);
+    }
+    return o.rc == CTL_OK ? ctl_rows(c, ctl_sorted(rows, by_enrolment), columns) : o.rc;
 }
 
 int ctl_bti_revoke(struct ctl *c, struct ctl_args *a)
 {
     uint8_t id[16];
-    int rc = want(a, 1, "bti revoke BTI");
+    char path[CTL_PATH_MAX];
+    struct opts o = {.a = a};
 
-    if (rc == CTL_OK && hex_get(view_of(a->v[0]), id, sizeof id) != E_OK) {
-        rc = ctl_fail(CTL_USAGE, "BTI is 32 hex digits (bti list shows them)");
+    opt_end(&o, 1, "bti revoke BTI");
+    if (o.rc == CTL_OK && hex_get(view_of(a->v[0]), id, sizeof id) != E_OK) {
+        o.rc = ctl_fail(CTL_USAGE, "BTI is 32 hex digits (bti list shows them)");
     }
-    return rc != CTL_OK
-               ? rc
-               : change(
-                     c,
-                     "UPDATE core.bti SET revoked_at = now() WHERE bti_id = $1 AND revoked_at IS "
-                     "NULL",
-                     (const struct pg_param[]){PG_BYTES(view_from(id, sizeof id))}, 1,
-                     "BTI that is not revoked yet");
-}
-
-int ctl_cdr_list(struct ctl *c, struct ctl_args *a)
-{
-    const char *limit = ctl_option(a, "--limit");
-    struct pg_result *r = NULL;
-    char n[24] = "50";
-    int rc = want(a, 0, "cdr list [--limit N]");
-
-    if (rc == CTL_OK && limit != NULL) {
-        rc = ctl_id(limit, "--limit", n);
+    if (o.rc == CTL_OK) {
+        ctl_about(c, "BTI %s", a->v[0]);
+        o.rc = ctl_path(path, "/btis/%s/revoke", a->v[0]);
     }
-    if (rc == CTL_OK) {
-        rc = ctl_query(
-            c,
-            "SELECT to_char(started_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"'), "
-            "caller, called, routed, route, status, coalesce(round(extract(epoch FROM ended_at - "
-            "answered_at)::numeric, 1)::text, ''), end_by, CASE WHEN private THEN 'yes' ELSE 'no' "
-            "END, "
-            "forwarded_by, attest, call_id, node FROM cdr.call ORDER BY started_at DESC LIMIT $1",
-            (const struct pg_param[]){PG_TEXT(view_of(n))}, 1, &r);
-    }
-    if (rc == CTL_OK) {
-        rc = ctl_show(c, r,
-                      (const char *const[]){"started", "caller", "called", "routed", "route",
-                                            "status", "seconds", "ended_by", "private",
-                                            "forwarded_by", "attest", "call_id", "node", NULL});
-    }
-    pg_result_free(r);
-    return rc;
+    return o.rc == CTL_OK ? ctl_post(c, path, NULL, NULL) : o.rc;
 }

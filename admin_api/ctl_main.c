@@ -8,7 +8,7 @@
 #include "base/proc.h"
 
 struct settings {
-    const char *conninfo, *trace_conninfo, *control, *work_order_key, *migrations;
+    const char *conninfo, *migrations;
     struct ctl_http_cfg http;
 };
 
@@ -30,14 +30,8 @@ static const struct conf_field fields[] = {
     {"admin.retry", CONF_MS, offsetof(struct settings, http.retry_ms), "10s", 0, 600000,
      "how long to go on asking where the answer is 429 or 503"},
     {"database.conninfo", CONF_TEXT, offsetof(struct settings, conninfo),
-     "host=/var/run/postgresql dbname=headgate user=hg_admin", 0, 0, "libpq connection keywords"},
-    {"database.trace_conninfo", CONF_TEXT, offsetof(struct settings, trace_conninfo),
-     "host=/var/run/postgresql dbname=headgate user=hg_trace", 0, 0,
-     "libpq connection keywords for trace list alone"},
-    {"control.socket", CONF_PATH, offsetof(struct settings, control), "/run/headgate/control.sock",
-     0, 0, "control socket of headgate"},
-    {"keys.work_order", CONF_PATH, offsetof(struct settings, work_order_key),
-     "/etc/headgate/work_order.key", 0, 0, "work-order key, the same as headgate-prov's"},
+     "host=/var/run/postgresql dbname=headgate", 0, 0,
+     "libpq connection keywords, as the owner of the database: for migrate alone"},
     {"database.migrations", CONF_PATH, offsetof(struct settings, migrations),
      "/usr/share/headgate/migrations", 0, 0, "folder with NNNN_name.sql"},
 };
@@ -151,9 +145,6 @@ int main(int argc, char **argv)
     c.conninfo = s.conninfo;
     c.http = s.http;
     take_http(&a, &c.http);
-    c.trace_conninfo = s.trace_conninfo;
-    c.control = s.control;
-    c.work_order_key = s.work_order_key;
     c.migrations = s.migrations;
     rc = a.n > 0 ? run(&c, a.n, a.v) : ctl_fail(CTL_USAGE, "no command; --help lists them");
     pg_sync_close(c.db);

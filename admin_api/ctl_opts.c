@@ -64,7 +64,7 @@ void opt_yes(struct opts *o, const char *name, bool *to)
     *to = is != 0;
 }
 
-static json_t *list_of(const char *text)
+json_t *opt_list(const char *text)
 {
     json_t *list = json_array();
 
@@ -106,7 +106,7 @@ static json_t *take_value(struct opts *o, const struct opt_field *f)
     }
     opt_text(o, f->option, &text);
     if (f->kind == OPT_LIST) {
-        return list_of(text.p);
+        return opt_list(text.p);
     }
     return f->kind == OPT_NULLABLE && (text.n == 0 || view_eq(text, VIEW("off")))
                ? json_null()
@@ -139,20 +139,4 @@ void opt_end(struct opts *o, int n, const char *usage)
     if (o->rc == CTL_OK && o->a->n != n) {
         o->rc = ctl_fail(CTL_USAGE, "usage: headgatectl %s", usage);
     }
-}
-
-struct pg_param opt_uint_param(uint64_t v, char text[OPT_TEXT_MAX])
-{
-    (void)snprintf(text, OPT_TEXT_MAX, "%" PRIu64, v);
-    return PG_TEXT(view_of(text));
-}
-
-struct pg_param opt_bool_param(bool v)
-{
-    return PG_TEXT(v ? VIEW("true") : VIEW("false"));
-}
-
-struct pg_param opt_text_param(struct view v)
-{
-    return PG_TEXT(v.p != NULL ? v : VIEW(""));
 }

@@ -35,12 +35,8 @@ struct opt_field {
     const char *const *words; /* of a choice */
 };
 void opt_body(struct opts *o, const struct opt_field *fields, json_t *body);
+json_t *opt_list(const char *text); /* as OPT_LIST; NULL: no UTF-8 */
 /* After all others: exactly n arguments are left, and none looks like an option. */
 void opt_end(struct opts *o, int n, const char *usage);
-
-#define OPT_TEXT_MAX 24
-struct pg_param opt_uint_param(uint64_t v, char text[OPT_TEXT_MAX]); /* text must live on */
-struct pg_param opt_bool_param(bool v);
-struct pg_param opt_text_param(struct view v); /* never NULL */
 
 #endif

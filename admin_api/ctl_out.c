@@ -21,6 +21,13 @@ const json_t *ctl_at(const json_t *item, const char *path)
 
 void ctl_tame(char *text, bool lines)
 {
+    char *end = text;
+
+    for (const char *p = text; lines && *p != 0; p++) {
+        *end = *p;
+        end += p[0] != '\r' || p[1] != '\n'; /* the line's end alone */
+    }
+    *(lines ? end : text + strlen(text)) = 0;
     for (unsigned char *p = (unsigned char *)text; *p != 0; p++) {
         bool c1 = p[0] == 0xC2 && p[1] >= 0x80 && p[1] < 0xA0; /* U+0080..U+009F */
         if (c1) {

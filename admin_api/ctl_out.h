@@ -41,7 +41,7 @@ void ctl_print_texts(FILE *to, const json_t *rows, const struct ctl_column *colu
 /* One item: "name: text" lines, or an object of texts. */
 void ctl_print_item(FILE *to, const json_t *item, const struct ctl_column *columns, bool json);
 void ctl_print_json(FILE *to, const json_t *value); /* as it is, indented */
-/* A text without what moves a cursor; `lines`: newlines stay. In place. */
+/* A text without what moves a cursor; `lines`: ends of lines stay. In place. */
 void ctl_tame(char *text, bool lines);
 
 #endif

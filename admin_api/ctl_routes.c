@@ -1,275 +1,221 @@
-/* Routes and dial rules: a row is read, changed, checked and written as a whole. */
+/* Routes and dial rules, and what would become of a call. */
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
+#include "admin_api/ctl_api.h"
 #include "admin_api/ctl_opts.h"
-#include "routing/plan_check.h"
-#include "routing/plan_time.h"
 
-#define ROUTE_OPTIONS "[--emergency] [--priority N] [--weight N] [--max-channels N] [--time HOURS]"
-#define ROUTE_ADD     "route add NAME PREFIX (NEXT_HOP | --trunk TRUNK) " ROUTE_OPTIONS
-#define ROUTE_SET     "route set NAME [--prefix P] [--next-hop URI | --trunk TRUNK] [OPTION ...]"
-#define RULE_ADD      "rule add NAME PREFIX [OPTION ...]"
-#define RULE_SET      "rule set NAME [--prefix P] [OPTION ...]"
-#define NUMBER_MAX    0x7fffffffu
+#define ROUTE_ADD                                                                                  \
+    "route add NAME PREFIX (NEXT_HOP | --trunk TRUNK) [--emergency] [--priority N] [--weight N] "  \
+    "[--max-channels N] [--time HOURS]"
+#define ROUTE_SET  "route set NAME [--prefix P] [--next-hop URI | --trunk TRUNK] [OPTION ...]"
+#define RULE_ADD   "rule add NAME PREFIX [OPTION ...]"
+#define RULE_SET   "rule set NAME [--prefix P] [OPTION ...]"
+#define NUMBER_MAX 0x7fffffffu
 
-static struct pg_param text_or_null(struct view v)
-{
-    return v.n > 0 ? PG_TEXT(v) : PG_NULL;
-}
-
-static int remove_row(struct ctl *c, struct ctl_args *a, const char *usage, const char *sql,
-                      const char *what)
-{
-    struct pg_result *r = NULL;
-    struct opts o = {.a = a};
-
-    opt_end(&o, 1, usage);
-    if (o.rc == CTL_OK) {
-        o.rc = ctl_query(c, sql, (const struct pg_param[]){PG_TEXT(view_of(a->v[0]))}, 1, &r);
-    }
-    if (o.rc == CTL_OK && pg_affected(r) == 0) {
-        o.rc = ctl_fail(CTL_REFUSED, "no %s '%s' (%s list shows them)", what, a->v[0], what);
-    }
-    pg_result_free(r);
-    return o.rc;
-}
-
-static int show_rows(struct ctl *c, struct ctl_args *a, const char *usage, const char *sql,
-                     const char *const *columns)
-{
-    struct pg_result *r = NULL;
-    struct opts o = {.a = a};
-
-    opt_end(&o, 0, usage);
-    if (o.rc == CTL_OK) {
-        o.rc = ctl_query(c, sql, NULL, 0, &r);
-    }
-    if (o.rc == CTL_OK) {
-        o.rc = ctl_show(c, r, columns);
-    }
-    pg_result_free(r);
-    return o.rc;
-}
-
-/* ---- routes ---- */
-
-struct route_row {
-    struct route r;
-    struct view trunk; /* its name; empty: next_hop */
+static const struct opt_field ROUTE_FIELDS[] = {
+    {"--prefix", "prefix", OPT_TEXT, 0, NULL},
+    {"--next-hop", "next_hop", OPT_NULLABLE, 0, NULL},
+    {"--priority", "priority", OPT_NUMBER, 65535, NULL},
+    {"--weight", "weight", OPT_NUMBER, 65535, NULL},
+    {"--max-channels", "max_channels", OPT_NUMBER, NUMBER_MAX, NULL},
+    {"--time", "hours", OPT_TEXT, 0, NULL},
+    {NULL, NULL, OPT_TEXT, 0, NULL},
 };
 
-static void take_time(struct opts *o, struct route_time *t)
-{
-    struct view v = {0};
+static const struct opt_field RULE_FIELDS[] = {
+    {"--prefix", "prefix", OPT_TEXT, 0, NULL},
+    {"--rank", "rank", OPT_NUMBER, 65535, NULL},
+    {"--strip", "strip", OPT_NUMBER, 16, NULL},
+    {"--add", "add_digits", OPT_TEXT, 0, NULL},
+    {"--feature", "is_feature", OPT_YES, 0, NULL},
+    {"--block", "blocked", OPT_YES, 0, NULL},
+    {NULL, NULL, OPT_TEXT, 0, NULL},
+};
 
-    opt_text(o, "--time", &v);
-    if (v.p != NULL && route_time_parse(v, t) != E_OK) {
-        o->rc = ctl_fail(CTL_USAGE,
-                         "--time takes words as in \"mon-fri 08:00-18:00 +01:00\" or always, not "
-                         "'%.*s'",
-                         (int)v.n, v.p);
-    }
+/* ---- routes ------------------------------------------------------------------------------------
+ */
+static const char *text_of(const json_t *item, const char *name)
+{
+    const char *text = json_string_value(json_object_get(item, name));
+
+    return text != NULL ? text : "";
 }
 
-static void take_route_options(struct opts *o, struct route_row *row)
+/* Emergency routes are a collection of their own, but share the names. */
+static int find_route(struct ctl *c, const char *name, char path[CTL_PATH_MAX])
 {
-    struct view trunk = {0}, hop = {0};
+    static const char *const lists[] = {"/routes", "/emergency-routes"};
+    char id[CTL_ID_MAX] = "";
+    int rc = CTL_OK;
 
-    opt_text(o, "--prefix", &row->r.prefix);
-    opt_text(o, "--trunk", &trunk);
-    opt_text(o, "--next-hop", &hop);
-    opt_number(o, "--priority", 65535, &row->r.priority);
-    opt_number(o, "--weight", 65535, &row->r.weight);
-    opt_number(o, "--max-channels", NUMBER_MAX, &row->r.max_channels);
-    take_time(o, &row->r.when);
-    if (o->rc == CTL_OK && trunk.n > 0 && hop.n > 0) {
-        o->rc = ctl_fail(CTL_USAGE, "--trunk or --next-hop, not both");
-    }
-    if (trunk.n > 0) {
-        row->trunk = trunk;
-        row->r.next_hop = VIEW("");
-    }
-    if (hop.n > 0) {
-        row->trunk = VIEW("");
-        row->r.next_hop = hop;
-    }
-}
-
-static int check_route(const struct route_row *row)
-{
-    struct route r = row->r;
-    const char *fault = NULL;
-
-    if (r.name.n == 0 || r.name.n > SNAPSHOT_NAME_MAX) {
-        return ctl_fail(CTL_USAGE, "name: not 1 to %d octets", SNAPSHOT_NAME_MAX);
-    }
-    if (row->trunk.n > 0 && r.next_hop.n > 0) {
-        return ctl_fail(CTL_USAGE, "a next hop or --trunk, not both");
-    }
-    r.trunk_id = row->trunk.n > 0;
-    fault = route_fault(&r);
-    return fault != NULL ? ctl_fail(CTL_USAGE, "%s", fault) : CTL_OK;
-}
-
-/* E.g. a route to a trunk that is not there writes nothing. */
-static int write_route(struct ctl *c, const struct route_row *row, const char *sql, bool is_new)
-{
-    const struct route *r = &row->r;
-    char n[7][OPT_TEXT_MAX], offset[OPT_TEXT_MAX];
-    struct pg_result *result = NULL;
-    int rc = check_route(row);
-
-    if (rc != CTL_OK) {
-        return rc;
-    }
-    if (row->trunk.n > 0) {
-        const struct pg_param p = PG_TEXT(row->trunk);
-        rc = ctl_query(c, "SELECT FROM core.trunk WHERE name = $1", &p, 1, &result);
-        if (rc == CTL_OK && pg_rows(result) == 0) {
-            rc = ctl_fail(CTL_REFUSED, "no trunk '%.*s' (trunk list shows them)", (int)row->trunk.n,
-                          row->trunk.p);
+    for (size_t i = 0; rc == CTL_OK && id[0] == 0 && i < 2; i++) {
+        json_t *found = NULL;
+        snprintf(path, CTL_PATH_MAX, "%s", lists[i]);
+        rc = ctl_query_add(path, "name", name);
+        if (rc == CTL_OK) {
+            rc = ctl_get_all(c, path, 1, &found);
         }
-        pg_result_free(result);
-        result = NULL;
+        if (rc == CTL_OK && json_array_size(found) > 0) {
+            ctl_text(ctl_at(json_array_get(found, 0), "route_id"), id, sizeof id);
+            snprintf(path, CTL_PATH_MAX, "%s/%s", lists[i], id);
+        }
+        json_decref(found);
     }
-    if (rc != CTL_OK) {
-        return rc;
+    return rc == CTL_OK && id[0] == 0
+               ? ctl_fail(CTL_REFUSED, "no route '%s' (route list shows them)", name)
+               : rc;
+}
+
+/* A trunk by its name; it takes the place of a next hop. */
+static int put_trunk(struct ctl *c, json_t *body, const char *trunk, bool is_new)
+{
+    char id[CTL_ID_MAX];
+    int rc = ctl_find(c, "/trunks", trunk, "trunk_id", "trunk", id);
+    uint64_t n = 0;
+
+    if (rc == CTL_OK && view_to_u64(view_of(id), INT64_MAX, &n) == E_OK) {
+        json_object_set_new(body, "trunk_id", json_integer((json_int_t)n));
+        if (!is_new) {
+            json_object_set_new(body, "next_hop", json_null());
+        }
     }
-    (void)snprintf(offset, sizeof offset, "%d", r->when.utc_offset_min);
-    const struct pg_param p[] = {
-        PG_TEXT(r->name),
-        PG_TEXT(r->prefix),
-        text_or_null(r->next_hop),
-        text_or_null(row->trunk),
-        PG_TEXT(r->kind == ROUTE_EMERGENCY ? VIEW("emergency") : VIEW("next_hop")),
-        opt_uint_param(r->priority, n[0]),
-        opt_uint_param(r->weight, n[1]),
-        opt_uint_param(r->max_channels, n[2]),
-        opt_uint_param(r->when.days, n[3]),
-        opt_uint_param(r->when.from_min, n[4]),
-        opt_uint_param(r->when.to_min, n[5]),
-        PG_TEXT(view_of(offset)),
-    };
-    rc = ctl_query(c, sql, p, sizeof p / sizeof *p, &result);
-    if (rc == CTL_OK && pg_rows(result) == 0) {
-        rc = ctl_fail(CTL_REFUSED,
-                      is_new ? "route '%.*s' exists already (route set changes it)"
-                             : "no route '%.*s' (route list shows them)",
-                      (int)r->name.n, r->name.p);
-    }
-    pg_result_free(result);
     return rc;
 }
 
-#define TRUNK_OF "(SELECT trunk_id FROM core.trunk WHERE name = $4)"
+static void take_route(struct opts *o, json_t *body, const char **trunk)
+{
+    opt_body(o, ROUTE_FIELDS, body);
+    *trunk = o->rc == CTL_OK ? ctl_option(o->a, "--trunk") : NULL;
+    o->taken += *trunk != NULL;
+    if (o->rc == CTL_OK && *trunk != NULL && json_object_get(body, "next_hop") != NULL) {
+        o->rc = ctl_fail(CTL_USAGE, "--trunk or --next-hop, not both");
+    }
+}
 
 int ctl_route_add(struct ctl *c, struct ctl_args *a)
 {
-    struct route_row row = {.r = {.priority = 100, .weight = 1, .kind = ROUTE_NEXT_HOP}};
+    bool is_emergency = ctl_flag(a, "--emergency");
+    const char *trunk = NULL;
+    json_t *body = json_object();
     struct opts o = {.a = a};
 
-    row.r.kind = ctl_flag(a, "--emergency") ? ROUTE_EMERGENCY : ROUTE_NEXT_HOP;
-    take_route_options(&o, &row);
-    opt_end(&o, row.trunk.n > 0 || row.r.next_hop.n > 0 ? 2 : 3, ROUTE_ADD);
+    take_route(&o, body, &trunk);
+    opt_end(&o, trunk != NULL || json_object_get(body, "next_hop") != NULL ? 2 : 3, ROUTE_ADD);
+    if (o.rc == CTL_OK && trunk != NULL) {
+        o.rc = put_trunk(c, body, trunk, true);
+    }
     if (o.rc != CTL_OK) {
+        json_decref(body);
         return o.rc;
     }
-    row.r.name = view_of(a->v[0]);
-    row.r.prefix = view_of(a->v[1]);
+    json_object_set_new(body, "name", json_string(a->v[0]));
+    json_object_set_new(body, "prefix", json_string(a->v[1]));
     if (a->n == 3) {
-        row.r.next_hop = view_of(a->v[2]);
+        json_object_set_new(body, "next_hop", json_string(a->v[2]));
     }
-    return write_route(c, &row,
-                       "INSERT INTO core.route (name, prefix, next_hop, trunk_id, kind, priority, "
-                       "weight, max_channels, days, from_min, to_min, utc_offset_min) VALUES ($1, "
-                       "$2, $3, " TRUNK_OF
-                       ", $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT (name) "
-                       "DO NOTHING RETURNING route_id",
-                       true);
+    return ctl_post(c, is_emergency ? "/emergency-routes" : "/routes", body, NULL);
 }
 
 int ctl_route_set(struct ctl *c, struct ctl_args *a)
 {
-    struct pg_result *was = NULL;
-    struct route_row row;
+    char path[CTL_PATH_MAX];
+    const char *trunk = NULL;
+    json_t *body = json_object();
     struct opts o = {.a = a};
-    int rc = a->n > 0 ? ctl_query(c,
-                                  "SELECT r.name, prefix, next_hop, t.name, kind, r.priority, "
-                                  "weight, r.max_channels, days, from_min, to_min, utc_offset_min "
-                                  "+ 840 FROM core.route r LEFT JOIN core.trunk t USING (trunk_id) "
-                                  "WHERE r.name = $1",
-                                  (const struct pg_param[]){PG_TEXT(view_of(a->v[0]))}, 1, &was)
-                      : ctl_fail(CTL_USAGE, "usage: headgatectl %s", ROUTE_SET);
 
-    if (rc == CTL_OK && pg_rows(was) == 0) {
-        rc = ctl_fail(CTL_REFUSED, "no route '%s' (route list shows them)", a->v[0]);
+    take_route(&o, body, &trunk);
+    opt_end(&o, 1, ROUTE_SET);
+    if (o.rc == CTL_OK && o.taken == 0) {
+        o.rc = ctl_fail(CTL_USAGE, "nothing to set; usage: headgatectl %s", ROUTE_SET);
     }
-    if (rc == CTL_OK) {
-        row = (struct route_row){
-            .r = {.name = pg_text(was, 0, 0),
-                  .prefix = pg_text(was, 0, 1),
-                  .next_hop = pg_text(was, 0, 2),
-                  .kind = view_eq(pg_text(was, 0, 4), VIEW("emergency")) ? ROUTE_EMERGENCY
-                                                                         : ROUTE_NEXT_HOP,
-                  .priority = (uint32_t)pg_u64(was, 0, 5),
-                  .weight = (uint32_t)pg_u64(was, 0, 6),
-                  .max_channels = (uint32_t)pg_u64(was, 0, 7),
-                  .when = {.days = (uint8_t)pg_u64(was, 0, 8),
-                           .from_min = (uint16_t)pg_u64(was, 0, 9),
-                           .to_min = (uint16_t)pg_u64(was, 0, 10),
-                           .utc_offset_min = (int16_t)((int)pg_u64(was, 0, 11) - 840)}},
-            .trunk = pg_text(was, 0, 3)};
-        take_route_options(&o, &row);
-        opt_end(&o, 1, ROUTE_SET);
-        rc = o.rc == CTL_OK && o.taken == 0
-                 ? ctl_fail(CTL_USAGE, "nothing to set; usage: headgatectl %s", ROUTE_SET)
-                 : o.rc;
+    if (o.rc == CTL_OK) {
+        o.rc = find_route(c, a->v[0], path);
     }
-    if (rc == CTL_OK) {
-        rc = write_route(c, &row,
-                         "UPDATE core.route SET prefix = $2, next_hop = $3, trunk_id = " TRUNK_OF
-                         ", kind = $5, priority = $6, weight = $7, max_channels = $8, days = $9, "
-                         "from_min = $10, to_min = $11, utc_offset_min = $12 WHERE name = $1 "
-                         "RETURNING route_id",
-                         false);
+    if (o.rc == CTL_OK && trunk != NULL) {
+        o.rc = put_trunk(c, body, trunk, false);
+    } else if (o.rc == CTL_OK && json_object_get(body, "next_hop") != NULL) {
+        json_object_set_new(body, "trunk_id", json_null());
     }
-    pg_result_free(was);
+    if (o.rc == CTL_OK) {
+        return ctl_patch(c, path, body);
+    }
+    json_decref(body);
+    return o.rc;
+}
+
+static int by_place(const json_t *a, const json_t *b)
+{
+    json_int_t pa = json_integer_value(json_object_get(a, "priority"));
+    json_int_t pb = json_integer_value(json_object_get(b, "priority"));
+    int order = strcmp(text_of(a, "kind"), text_of(b, "kind"));
+
+    order = order != 0 ? order : strcmp(text_of(a, "prefix"), text_of(b, "prefix"));
+    order = order != 0 ? order : (pa > pb) - (pa < pb);
+    return order != 0 ? order : strcmp(text_of(a, "name"), text_of(b, "name"));
+}
+
+static int add_routes(struct ctl *c, const char *path, const char *kind, json_t *all)
+{
+    json_t *rows = NULL, *row = NULL;
+    size_t i = 0;
+    int rc = ctl_get_all(c, path, 0, &rows);
+
+    json_array_foreach(rows, i, row)
+    {
+        json_object_set_new(row, "kind", json_string(kind));
+        json_array_append(all, row);
+    }
+    json_decref(rows);
     return rc;
 }
 
-/* Hours as route_time_parse() reads them. */
-#define TIME_SQL                                                                                   \
-    "CASE WHEN days IN (0, 127) AND from_min = to_min THEN 'always' ELSE concat_ws(' ', CASE "     \
-    "WHEN days IN (0, 127) THEN 'daily' ELSE (SELECT string_agg(d, ',' ORDER BY i) FROM "          \
-    "unnest('{mon,tue,wed,thu,fri,sat,sun}'::text[]) WITH ORDINALITY AS x(d, i) WHERE "            \
-    "days::int >> (i::int - 1) & 1 = 1) END, CASE WHEN from_min <> to_min THEN "                   \
-    "format('%s-%s', to_char(make_time(from_min / 60, from_min % 60, 0), 'HH24:MI'), "             \
-    "to_char(make_time(to_min / 60, to_min % 60, 0), 'HH24:MI')) END, CASE WHEN "                  \
-    "utc_offset_min <> 0 THEN CASE WHEN utc_offset_min < 0 THEN '-' ELSE '+' END || "              \
-    "to_char(make_time(abs(utc_offset_min) / 60, abs(utc_offset_min) % 60, 0), 'HH24:MI') END) "   \
-    "END"
-
 int ctl_route_list(struct ctl *c, struct ctl_args *a)
 {
-    return show_rows(c, a, "route list",
-                     "SELECT r.name, kind, prefix, r.priority, weight, coalesce(next_hop, ''), "
-                     "coalesce(t.name, ''), r.max_channels, " TIME_SQL
-                     " FROM core.route r LEFT JOIN core.trunk t USING (trunk_id) ORDER BY kind, "
-                     "prefix, r.priority, r.name",
-                     (const char *const[]){"name", "kind", "prefix", "priority", "weight",
-                                           "next_hop", "trunk", "max_channels", "time", NULL});
+    static const struct ctl_column columns[] = {{.name = "name"},
+                                                {.name = "kind"},
+                                                {.name = "prefix"},
+                                                {.name = "priority"},
+                                                {.name = "weight"},
+                                                {.name = "next_hop"},
+                                                {.name = "trunk"},
+                                                {.name = "max_channels"},
+                                                {.name = "time", .from = "hours"},
+                                                {0}};
+    json_t *all = json_array();
+    struct opts o = {.a = a};
+
+    opt_end(&o, 0, "route list");
+    if (o.rc == CTL_OK) {
+        o.rc = add_routes(c, "/emergency-routes", "emergency", all);
+    }
+    if (o.rc == CTL_OK) {
+        o.rc = add_routes(c, "/routes", "next_hop", all);
+    }
+    if (o.rc == CTL_OK) {
+        return ctl_rows(c, ctl_sorted(all, by_place), columns);
+    }
+    json_decref(all);
+    return o.rc;
 }
 
 int ctl_route_remove(struct ctl *c, struct ctl_args *a)
 {
-    return remove_row(c, a, "route remove NAME", "DELETE FROM core.route WHERE name = $1", "route");
+    char path[CTL_PATH_MAX];
+    struct opts o = {.a = a};
+
+    opt_end(&o, 1, "route remove NAME");
+    if (o.rc == CTL_OK) {
+        o.rc = find_route(c, a->v[0], path);
+    }
+    return o.rc == CTL_OK ? ctl_delete(c, path) : o.rc;
 }
 
-/* ---- dial rules ---- */
-
+/* ---- dial rules --------------------------------------------------------------------------------
+ */
 /* "7", "7-11", "any" */
-static void take_digits(struct opts *o, struct dial_rule *r)
+static void take_digits(struct opts *o, json_t *body)
 {
     struct view v = {0};
     uint64_t min = 0, max = 0;
@@ -289,127 +235,181 @@ static void take_digits(struct opts *o, struct dial_rule *r)
                          (int)v.n, v.p);
         return;
     }
-    r->min_digits = (uint8_t)min;
-    r->max_digits = (uint8_t)max;
-}
-
-static void take_rule_options(struct opts *o, struct dial_rule *r)
-{
-    opt_text(o, "--prefix", &r->prefix);
-    take_digits(o, r);
-    opt_number(o, "--rank", 65535, &r->rank);
-    opt_number(o, "--strip", 16, &r->strip);
-    opt_text(o, "--add", &r->add);
-    opt_yes(o, "--feature", &r->is_feature);
-    opt_yes(o, "--block", &r->blocked);
-}
-
-static int write_rule(struct ctl *c, const struct dial_rule *r, const char *sql, bool is_new)
-{
-    const char *fault = r->name.n > TRUNK_NAME_MAX ? "name: more than 63 octets" : rule_fault(r);
-    char n[4][OPT_TEXT_MAX];
-    struct pg_result *result = NULL;
-    int rc = fault != NULL ? ctl_fail(CTL_USAGE, "%s", fault) : CTL_OK;
-
-    if (rc != CTL_OK) {
-        return rc;
-    }
-    const struct pg_param p[] = {
-        PG_TEXT(r->name),
-        opt_text_param(r->prefix),
-        opt_uint_param(r->min_digits, n[0]),
-        opt_uint_param(r->max_digits, n[1]),
-        opt_uint_param(r->rank, n[2]),
-        opt_uint_param(r->strip, n[3]),
-        opt_text_param(r->add),
-        opt_bool_param(r->is_feature),
-        opt_bool_param(r->blocked),
-    };
-    rc = ctl_query(c, sql, p, sizeof p / sizeof *p, &result);
-    if (rc == CTL_OK && pg_rows(result) == 0) {
-        rc = ctl_fail(CTL_REFUSED,
-                      is_new ? "rule '%.*s' exists already (rule set changes it)"
-                             : "no rule '%.*s' (rule list shows them)",
-                      (int)r->name.n, r->name.p);
-    }
-    pg_result_free(result);
-    return rc;
+    json_object_set_new(body, "min_digits", json_integer((json_int_t)min));
+    json_object_set_new(body, "max_digits", json_integer((json_int_t)max));
 }
 
 int ctl_rule_add(struct ctl *c, struct ctl_args *a)
 {
-    struct dial_rule r = {.rank = 100};
+    json_t *body = json_object();
     struct opts o = {.a = a};
 
-    take_rule_options(&o, &r);
+    opt_body(&o, RULE_FIELDS, body);
+    take_digits(&o, body);
     opt_end(&o, 2, RULE_ADD);
     if (o.rc != CTL_OK) {
+        json_decref(body);
         return o.rc;
     }
-    r.name = view_of(a->v[0]);
-    r.prefix = view_of(a->v[1]);
-    return write_rule(c, &r,
-                      "INSERT INTO core.dial_rule (name, prefix, min_digits, max_digits, rank, "
-                      "strip, add_digits, is_feature, blocked) VALUES ($1, $2, $3, $4, $5, $6, $7, "
-                      "$8, $9) ON CONFLICT (name) DO NOTHING RETURNING rule_id",
-                      true);
+    json_object_set_new(body, "name", json_string(a->v[0]));
+    json_object_set_new(body, "prefix", json_string(a->v[1]));
+    return ctl_post(c, "/dial-rules", body, NULL);
+}
+
+static int rule_path(struct ctl *c, const char *name, char path[CTL_PATH_MAX])
+{
+    char id[CTL_ID_MAX];
+    int rc = ctl_find(c, "/dial-rules", name, "rule_id", "rule", id);
+
+    return rc == CTL_OK ? ctl_path(path, "/dial-rules/%s", id) : rc;
 }
 
 int ctl_rule_set(struct ctl *c, struct ctl_args *a)
 {
-    struct pg_result *was = NULL;
-    struct dial_rule r;
+    char path[CTL_PATH_MAX];
+    json_t *body = json_object();
     struct opts o = {.a = a};
-    int rc = a->n > 0
-                 ? ctl_query(c,
-                             "SELECT name, prefix, min_digits, max_digits, rank, strip, "
-                             "add_digits, is_feature, blocked FROM core.dial_rule WHERE name = $1",
-                             (const struct pg_param[]){PG_TEXT(view_of(a->v[0]))}, 1, &was)
-                 : ctl_fail(CTL_USAGE, "usage: headgatectl %s", RULE_SET);
 
-    if (rc == CTL_OK && pg_rows(was) == 0) {
-        rc = ctl_fail(CTL_REFUSED, "no rule '%s' (rule list shows them)", a->v[0]);
+    opt_body(&o, RULE_FIELDS, body);
+    take_digits(&o, body);
+    opt_end(&o, 1, RULE_SET);
+    if (o.rc == CTL_OK && o.taken == 0) {
+        o.rc = ctl_fail(CTL_USAGE, "nothing to set; usage: headgatectl %s", RULE_SET);
     }
-    if (rc == CTL_OK) {
-        r = (struct dial_rule){.name = pg_text(was, 0, 0),
-                               .prefix = pg_text(was, 0, 1),
-                               .min_digits = (uint8_t)pg_u64(was, 0, 2),
-                               .max_digits = (uint8_t)pg_u64(was, 0, 3),
-                               .rank = (uint32_t)pg_u64(was, 0, 4),
-                               .strip = (uint32_t)pg_u64(was, 0, 5),
-                               .add = pg_text(was, 0, 6),
-                               .is_feature = pg_bool(was, 0, 7),
-                               .blocked = pg_bool(was, 0, 8)};
-        take_rule_options(&o, &r);
-        opt_end(&o, 1, RULE_SET);
-        rc = o.rc == CTL_OK && o.taken == 0
-                 ? ctl_fail(CTL_USAGE, "nothing to set; usage: headgatectl %s", RULE_SET)
-                 : o.rc;
+    if (o.rc == CTL_OK) {
+        o.rc = rule_path(c, a->v[0], path);
     }
-    if (rc == CTL_OK) {
-        rc = write_rule(c, &r,
-                        "UPDATE core.dial_rule SET prefix = $2, min_digits = $3, max_digits = $4, "
-                        "rank = $5, strip = $6, add_digits = $7, is_feature = $8, blocked = $9 "
-                        "WHERE name = $1 RETURNING rule_id",
-                        false);
+    if (o.rc == CTL_OK) {
+        return ctl_patch(c, path, body);
     }
-    pg_result_free(was);
-    return rc;
+    json_decref(body);
+    return o.rc;
+}
+
+static void digits(const json_t *item, const json_t *value, char *out, size_t max)
+{
+    long long most = (long long)json_integer_value(value);
+    long long least = (long long)json_integer_value(json_object_get(item, "min_digits"));
+
+    if (most == 0) {
+        snprintf(out, max, "any");
+    } else {
+        snprintf(out, max, "%lld-%lld", least, most);
+    }
+}
+
+static int by_prefix(const json_t *a, const json_t *b)
+{
+    const char *pa = text_of(a, "prefix"), *pb = text_of(b, "prefix");
+    json_int_t ra = json_integer_value(json_object_get(a, "rank"));
+    json_int_t rb = json_integer_value(json_object_get(b, "rank"));
+    int order = (strlen(pa) < strlen(pb)) - (strlen(pa) > strlen(pb));
+
+    order = order != 0 ? order : strcmp(pa, pb);
+    order = order != 0 ? order : (ra > rb) - (ra < rb);
+    return order != 0 ? order : strcmp(text_of(a, "name"), text_of(b, "name"));
 }
 
 int ctl_rule_list(struct ctl *c, struct ctl_args *a)
 {
-    return show_rows(c, a, "rule list",
-                     "SELECT name, prefix, CASE WHEN max_digits = 0 THEN 'any' ELSE "
-                     "min_digits || '-' || max_digits END, rank, strip, add_digits, CASE WHEN "
-                     "is_feature THEN 'yes' ELSE 'no' END, CASE WHEN blocked THEN 'yes' ELSE 'no' "
-                     "END FROM core.dial_rule ORDER BY length(prefix) DESC, prefix, rank, name",
-                     (const char *const[]){"name", "prefix", "digits", "rank", "strip", "add",
-                                           "feature", "block", NULL});
+    static const struct ctl_column columns[] = {
+        {.name = "name"},
+        {.name = "prefix"},
+        {.name = "digits", .from = "max_digits", .form = digits},
+        {.name = "rank"},
+        {.name = "strip"},
+        {.name = "add", .from = "add_digits"},
+        {.name = "feature", .from = "is_feature"},
+        {.name = "block", .from = "blocked"},
+        {0}};
+    json_t *rows = NULL;
+    struct opts o = {.a = a};
+
+    opt_end(&o, 0, "rule list");
+    if (o.rc == CTL_OK) {
+        o.rc = ctl_get_all(c, "/dial-rules", 0, &rows);
+    }
+    return o.rc == CTL_OK ? ctl_rows(c, ctl_sorted(rows, by_prefix), columns) : o.rc;
 }
 
 int ctl_rule_remove(struct ctl *c, struct ctl_args *a)
 {
-    return remove_row(c, a, "rule remove NAME", "DELETE FROM core.dial_rule WHERE name = $1",
-                      "rule");
+    char path[CTL_PATH_MAX];
+    struct opts o = {.a = a};
+
+    opt_end(&o, 1, "rule remove NAME");
+    if (o.rc == CTL_OK) {
+        o.rc = rule_path(c, a->v[0], path);
+    }
+    return o.rc == CTL_OK ? ctl_delete(c, path) : o.rc;
+}
+
+/* ---- a call that is only thought of ------------------------------------------------------------
+ */
+/* "2026-11-24T08:30:00Z", "2026-11-24 08:30": UTC. */
+static bool read_time(const char *text, char out[32])
+{
+    static const char *const forms[] = {"%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%dT%H:%MZ", "%Y-%m-%d %H:%M"};
+
+    for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
+        struct tm tm = {0};
+        const char *end = strptime(text, forms[i], &tm);
+        if (end != NULL && *end == 0) {
+            return strftime(out, 32, "%Y-%m-%dT%H:%M:%SZ", &tm) > 0;
+        }
+    }
+    return false;
+}
+
+static void show_decision(const struct ctl *c, json_t *answer)
+{
+    size_t i = 0;
+    json_t *step = NULL, *line = json_object_get(answer, "line_id");
+    char text[1024];
+
+    if (c->json) {
+        if (json_is_integer(line)) {
+            json_object_set(answer, "line", line);
+        }
+        json_object_del(answer, "line_id");
+        ctl_print_json(stdout, answer);
+        return;
+    }
+    json_array_foreach(json_object_get(answer, "steps"), i, step)
+    {
+        ctl_text(step, text, sizeof text);
+        ctl_tame(text, false);
+        printf("%2zu  %s\n", i + 1, text);
+    }
+}
+
+int ctl_route_test(struct ctl *c, struct ctl_args *a)
+{
+    const char *from = ctl_option(a, "--from"), *trunk = ctl_option(a, "--from-trunk");
+    const char *at = ctl_option(a, "--at");
+    char when[32];
+    json_t *body = NULL, *answer = NULL;
+    struct opts o = {.a = a};
+
+    opt_end(&o, 1, "route test NUMBER [--from NUMBER | --from-trunk TRUNK] [--at TIME]");
+    if (o.rc == CTL_OK && from != NULL && trunk != NULL) {
+        o.rc = ctl_fail(CTL_USAGE, "--from or --from-trunk, not both");
+    }
+    if (o.rc == CTL_OK && at != NULL && !read_time(at, when)) {
+        o.rc = ctl_fail(CTL_USAGE, "--at takes a time as 2026-11-24T08:30:00Z (UTC), not '%s'", at);
+    }
+    if (o.rc != CTL_OK) {
+        return o.rc;
+    }
+    body = json_pack("{s:s,s:s*,s:s*,s:s*}", "number", a->v[0], "from", from, "from_trunk", trunk,
+                     "at", at != NULL ? when : NULL);
+    if (body == NULL) {
+        return ctl_fail(CTL_USAGE, "NUMBER is no text in UTF-8");
+    }
+    o.rc = ctl_post(c, "/route-tests", body, &answer);
+    if (o.rc == CTL_OK) {
+        show_decision(c, answer);
+    }
+    json_decref(answer);
+    return o.rc;
 }

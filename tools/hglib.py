@@ -235,18 +235,13 @@ class Stack:
     def start_infra(self):
         self.devstack("start")
         self.write("ctl.yaml", f"""
+admin:
+  socket: "{self.path('admin.sock')}"
 database:
   conninfo: "{self.conninfo('headgate')}"
-  trace_conninfo: "{self.conninfo('hg_trace')}"
   migrations: "{TOP}/migrations"
-control:
-  socket: "{self.path('control.sock')}"
-keys:
-  work_order: "{self.path('work_order.key')}"
 """)
         self.ctl("migrate")
-        text = pathlib.Path(self.path("ctl.yaml")).read_text().replace("user=headgate", "user=hg_admin")
-        self.write("ctl.yaml", text)
 
     def make_keys(self):
         for name in ("cluster", "command", "kek", "work_order"):

@@ -14,8 +14,10 @@ import threading
 import unittest
 
 from hglib import TOP, wait_for
+from stacked import SDP, StackTest, telephone
 
 BIN = pathlib.Path(os.environ.get("HEADGATE_BIN", TOP / "build/release-gcc/bin")) / "headgatectl"
+CHECKPOINTS = {"audit.checkpoint_rows": "1"}
 TOKEN = "hga_this-is-secret_0123456789"
 
 
@@ -120,7 +122,7 @@ class Client(unittest.TestCase):
 
     def test_problems_in_words(self):
         errors = [{"pointer": "/number", "detail": "not E.164"}, {"pointer": "/name\x1b[2J", "detail": "too long"}]
-        done = self.refused(1, "headgatectl: Invalid: two fields are wrong\n  /number: not E.164\n  /name?[2J: too long\n  request r-1\n",
+        done = self.refused(64, "headgatectl: Invalid: two fields are wrong\n  /number: not E.164\n  /name?[2J: too long\n  request r-1\n",
                             "api", "POST", "/lines", answers=[problem(422, "invalid", "Invalid", "two fields are wrong", errors=errors)])
         self.assertNotIn("\x1b", done.stderr)
         for status, code in ((400, 64), (403, 1), (404, 1), (409, 1), (412, 1), (415, 1), (428, 1), (500, 70), (501, 70)):
@@ -140,6 +142,39 @@ class Client(unittest.TestCase):
                      answers=[problem(503, "unavailable", "Unavailable", headers={"Retry-After": "3600"})])
         self.write("ctl.yaml", f'admin:\n  socket: "{self.path("admin.sock")}"\n  retry: "1s"\n')
         self.refused(69, "Too many requests", "api", "GET", "/x", answers=[busy, busy])
+
+    def test_what_another_changed_meanwhile_is_read_again(self):
+        busy = problem(412, "precondition-failed", "It has changed since you read it")
+        account = {"account_id": 7, "name": "x", "barred": False, "line_count": 0, "created_at": "2026-11-24T08:30:00Z"}
+        done = self.ctl("account", "bar", "7", answers=[(200, {"ETag": '"1"'}, account), busy, (200, {"ETag": '"2"'}, account),
+                                                        (200, {}, account)])
+        self.assertEqual((done.returncode, done.stdout), (0, ""), done.stderr)
+        self.assertEqual([(m, h.get("If-Match"), b) for m, _, h, b in self.api.asked],
+                         [("GET", None, ""), ("PATCH", '"1"', '{"barred":true}'), ("GET", None, ""), ("PATCH", '"2"', '{"barred":true}')])
+        self.refused(1, "It has changed since you read it", "account", "bar", "7",
+                     answers=[(200, {"ETag": '"1"'}, account), busy] * 5)
+        self.refused(1, "no account 7", "account", "unbar", "7", answers=[problem(404, "not-found", "There is no such thing")])
+
+    def test_lists_follow_their_cursors(self):
+        pages = [(200, {}, {"items": [{"account_id": n, "name": f"a{n}", "barred": n == 2, "line_count": n}], "next": then})
+                 for n, then in ((1, "aa"), (2, "bb"), (3, None))]
+        done = self.ctl("account", "list", answers=pages)
+        self.assertEqual([line.split() for line in done.stdout.splitlines()],
+                         [["account", "name", "barred", "lines"], ["1", "a1", "f", "1"], ["2", "a2", "t", "2"], ["3", "a3", "f", "3"]])
+        self.assertEqual([path for _, path, _, _ in self.api.asked],
+                         ["/api/v1/accounts?limit=500", "/api/v1/accounts?limit=500&cursor=aa", "/api/v1/accounts?limit=500&cursor=bb"])
+        done = self.ctl("-o", "json", "account", "list", answers=pages)
+        self.assertEqual(json.loads(done.stdout)[1], {"account": "2", "name": "a2", "barred": "t", "lines": "2"})
+        self.ctl("cdr", "list", "--limit", "2", answers=[(200, {}, {"items": [{}, {}], "next": "aa"})])
+        self.refused(70, "no JSON", "account", "list", answers=[(200, {}, "<html>")])
+
+    def test_a_proposal_is_told(self):
+        proposed = (202, {"Location": "/api/v1/changes/7"}, {"state": "proposed", "changes": [7, 8]})
+        done = self.ctl("number", "add", "1", "+12125550101", answers=[proposed])
+        self.assertEqual(done.returncode, 0)
+        self.assertRegex(done.stdout, r"^proposed as change 7: .* change approve 7\nproposed as change 8: .* change approve 8\n$")
+        self.assertEqual(json.loads(self.ctl("-o", "json", "number", "add", "1", "+12125550101", answers=[
+            (202, proposed[1], {"state": "proposed", "changes": [7]})]).stdout), {"proposed": "7"})
 
     def test_nobody_there_and_nothing_said(self):
         self.refused(69, [self.path("none.sock"), "is headgate-admin running?"], "--socket", self.path("none.sock"), "api", "GET", "/x")
@@ -226,6 +261,267 @@ class Client(unittest.TestCase):
         self.assertEqual(self.completed("--token-file", self.path("ctl.y")), [self.path("ctl.yaml")])
         self.assertIn("--help", self.completed("line", "list", "--"))
         self.assertEqual(self.completed("nothing", "x"), [])
+
+
+class Commands(StackTest):
+    """Every command once before the real daemons."""
+
+    @classmethod
+    def prepare(cls, stack):
+        cls.phones = [telephone(stack, f"+1212555010{n}", f"{stack.net}{20 + n}") for n in (1, 2)]
+        for phone in cls.phones:
+            phone.register()
+
+    @classmethod
+    def tearDownClass(cls):
+        for phone in cls.phones:
+            phone.close()
+        super().tearDownClass()
+
+    def ctl(self, *words):
+        return self.stack.ctl(*words)
+
+    def json(self, *words):
+        return self.stack.ctl_json(*words)
+
+    def refused(self, code, says, *words):
+        done = self.stack.ctl(*words, check=False)
+        self.assertEqual((done.returncode, done.stdout), (code, ""), done.stderr)
+        self.assertIn(says, done.stderr)
+
+    def both(self, *words):
+        """A list as a table and as JSON tell the same."""
+        table = self.ctl(*words)
+        rows = self.json(*words)
+        self.assertEqual(len(table.splitlines()), len(rows) + 1, table)
+        return rows
+
+    def call(self):
+        """A live call between the two: its id."""
+        caller, callee = self.phones
+        call = caller.invite(callee.number, SDP)
+        callee.answer(callee.expect_request("INVITE"), SDP, timeout=0)
+        self.assertEqual(caller.final(call).status, 200)
+        self.assertIsNotNone(callee.expect_request("ACK"))
+        return wait_for("the call", lambda: [c["id"] for c in self.json("calls") if c["call_id"] == call.request.call_id])[0]
+
+    def ended(self):
+        """Both got a BYE: their Reason headers."""
+        reasons = []
+        for phone in self.phones:
+            bye = phone.expect_request("BYE")
+            self.assertIsNotNone(bye)
+            phone.send(phone.response_message(bye, 200, "OK"))
+            reasons.append(bye.get("reason"))
+        return reasons
+
+    def test_subscribers(self):
+        account = self.json("account", "add", "Andr\u00e9")["account"]
+        self.ctl("account", "bar", account)
+        self.assertEqual([(r["name"], r["barred"]) for r in self.both("account", "list") if r["account"] == account], [("Andr\u00e9", "t")])
+        self.ctl("account", "unbar", account)
+        line = self.json("line", "add", account, "+12125550160", "--name", "Desk", "--level", "administrator", "--priority", "ets.2")["line"]
+        self.ctl("line", "set", line, "--name", "Other desk")
+        self.ctl("number", "add", line, "+12125550161")
+        self.ctl("line", "bar", line)
+        row = [r for r in self.both("line", "list") if r["line"] == line][0]
+        self.assertEqual(row, {"line": line, "account": account, "numbers": "+12125550160 +12125550161", "name": "Other desk",
+                               "level": "administrator", "barred": "t"})
+        self.ctl("line", "unbar", line)
+        self.ctl("number", "remove", "+12125550161")
+        self.refused(1, "no number +12125550161", "number", "remove", "+12125550161")
+        self.refused(1, "It exists already", "number", "add", line, "+12125550160")
+        self.refused(64, "/numbers/0", "line", "add", account, "12")
+        self.ctl("service", "set", "+12125550160", "--private", "yes", "--forward-busy", "+12125550199")
+        shown = self.json("service", "show", line)
+        self.assertEqual((shown["private"], shown["forward_busy"], shown["forward_always"]), ("yes", "+12125550199", "off"))
+        order = self.json("workorder", "new", line, "--hours", "1")
+        self.assertRegex(order["work_order"], r"^\d{12}$")
+        self.ctl("workorder", "cancel", order["id"])
+        self.assertEqual([r["state"] for r in self.both("workorder", "list") if r["id"] == order["id"]], ["cancelled"])
+        made = self.json("credential", "add", "desk", line, "--algorithm", "both")
+        self.assertEqual((made["algorithm"], len(made["password"])), ("SHA-256, MD5", 20))
+        self.ctl("credential", "disable", "desk")
+        self.assertEqual([(r["algorithm"], r["disabled"]) for r in self.both("credential", "list") if r["username"] == "desk"],
+                         [("SHA-256", "t"), ("MD5", "t")])
+        self.ctl("credential", "enable", "desk")
+        self.ctl("credential", "remove", "desk")
+        self.refused(1, "no credential desk", "credential", "enable", "desk")
+        self.assertEqual({r["bti"] for r in self.both("bti", "list")}, {p.bti_id.hex() for p in self.phones})
+        self.refused(1, "no BTI", "bti", "revoke", "0" * 32)
+
+    def test_a_call_as_it_happens(self):
+        follower = subprocess.Popen([BIN, "--config", self.stack.path("ctl.yaml"), "calls", "--follow"], stdout=subprocess.PIPE,
+                                    stderr=subprocess.PIPE, text=True)
+        self.addCleanup(follower.stdout.close)
+        self.addCleanup(follower.stderr.close)
+        self.addCleanup(follower.wait)
+        self.addCleanup(follower.kill)
+        lines = []
+        threading.Thread(target=lambda: lines.extend(iter(follower.stdout.readline, "")), daemon=True).start()
+
+        def seen(word, call):
+            return [line for line in list(lines) if f" {word} " in line and call in line]
+        wait_for("the stream to run", lambda: self.follows(lines))
+        call = self.call()
+        wait_for("its beginning", lambda: seen("started", call) and seen("answered", call))
+        self.assertIn(f"{self.phones[0].number} -> {self.phones[1].number}", seen("started", call)[0])
+        self.assertEqual([c["id"] for c in self.json("calls", "--number", self.phones[1].number)], [call])
+        self.assertIn(call, self.ctl("calls"))
+        ladder = self.ctl("call", "show", call, "--ladder")
+        self.assertRegex(ladder, r"\|-- INVITE sip:\S+ -*>\|.*mac ok")
+        self.assertRegex(ladder, r"\|<- 200 OK -*\|" if "|<- 200" in ladder else r"\|<.* 200 OK? -*\|")
+        told = self.json("call", "show", call)
+        self.assertTrue(told["ladder"][0]["octets"].startswith("INVITE "))
+        self.ctl("call", "end", call, "--reason", "asked for by the caller")
+        self.assertTrue(all("asked for by the caller" in r for r in self.ended()))
+        wait_for("its end", lambda: seen("ended", call))
+        self.assertIn(call, [c["id"] for c in self.json("calls", "--recent")])
+        self.refused(1, "no live call nothing", "call", "end", "nothing")
+        self.assertEqual(self.json("audit", "list", "--limit", "1")[0]["action"], "effect")
+
+    def follows(self, lines):
+        """A call is seen: the stream has begun."""
+        caller = self.phones[0]
+        caller.final(caller.invite("+12125550198", SDP))  # nobody's number
+        return list(lines)
+
+    def test_what_goes_on(self):
+        self.assertEqual([n["node"] for n in self.both("nodes")], ["gc1"])
+        self.assertEqual(self.json("status")["node"], "gc1")
+        self.assertIn("node: gc1", self.ctl("status", "--node", "gc1"))
+        self.refused(69, "gc9: no gate controller answers", "status", "--node", "gc9")
+        self.assertEqual({r["number"] for r in self.both("registrations")}, {p.number for p in self.phones})
+        self.assertLessEqual({p.kid.hex() for p in self.phones}, {r["kid"] for r in self.both("sessions")})
+        self.assertEqual([r["healthy"] for r in self.both("ps")], [True])
+        self.assertIsInstance(self.both("alarms"), list)
+        self.assertEqual(self.json("whoami")["how"], "peer")
+        call = self.call()
+        self.ctl("call", "end", call)
+        self.ended()
+        wait_for("its record", lambda: [r for r in self.both("cdr", "list", "--number", self.phones[0].number) if r["status"] == "200"])
+        self.assertIn(self.phones[1].number, self.ctl("cdr", "export", "--format", "jsonl"))
+        self.assertGreater(len(self.ctl("cdr", "export").splitlines()), 1)
+        self.refused(64, "--line is a positive number", "cdr", "list", "--line", "x")
+        self.assertEqual(self.both("trace", "list"), [])
+
+    def test_preemption_and_emergency_mode(self):
+        self.refused(64, "--reason", "preempt", "call", "7f3a")
+        self.ctl("policy", "set", "two_person.preemption", "on")
+        try:
+            asked = self.json("preempt", "region", "+1999,+1998", "--reason", "flood")
+            self.assertEqual((asked["state"], asked["prefixes"]), ("proposed", ["+1999", "+1998"]))
+            self.assertIn("scope: region\nof: +1999 +1998\n", self.ctl("preempt", "show", str(asked["id"])))
+            self.assertEqual([r["state"] for r in self.both("preempt", "list")], ["proposed"])
+            self.assertEqual(self.json("preempt", "reject", str(asked["id"]))["state"], "rejected")
+        finally:
+            self.stack.sql("SET CONSTRAINTS ALL IMMEDIATE; ALTER TABLE core.policy DISABLE TRIGGER a_two_person; UPDATE core.policy SET "
+                           "enabled = false; ALTER TABLE core.policy ENABLE ALWAYS TRIGGER a_two_person")
+        self.refused(64, "when does it end", "emergency", "declare", "--share", "20", "--reason", "flood")
+        mode = self.json("emergency", "declare", "--share", "20", "--hours", "1", "--reason", "flood", "--region", "+1999",
+                         "--exempt-lines", self.phones[0].line)["emergency"]
+        self.assertEqual([r["scope"] for r in self.both("emergency", "list", "--in-force")], ["region"])
+        self.ctl("emergency", "end", mode)
+        self.assertEqual(self.both("emergency", "list", "--in-force"), [])
+        self.refused(1, "no emergency 99", "emergency", "end", "99")
+
+    def test_people_and_the_log(self):
+        self.ctl("admin", "add", "carla", "--roles", "viewer", "--certificate-name", "carla.example")
+        self.ctl("admin", "set", "carla", "--roles", "viewer,auditor", "--certificate-name", "off")
+        self.assertEqual([(r["roles"], r["certificate"]) for r in self.both("admin", "list") if r["name"] == "carla"],
+                         [("viewer auditor", "")])
+        self.ctl("role", "add", "night-shift", "--permissions", "calls.read,calls.end", "--meaning", "at night")
+        self.ctl("role", "set", "night-shift", "--permissions", "calls.read")
+        self.assertEqual([r["permissions"] for r in self.both("role", "list") if r["role"] == "night-shift"], ["calls.read"])
+        self.ctl("role", "remove", "night-shift")
+        self.refused(64, "/permissions/0", "role", "add", "x", "--permissions", "everything")
+        path = self.stack.path("carla.token")
+        made = self.json("token", "new", "carla", "--name", "laptop", "--scopes", "calls.read", "--days", "2", "--file", path)
+        self.assertEqual((os.stat(path).st_mode & 0o777, "token" in made), (0o600, False))
+        self.refused(1, "never overwritten", "token", "new", "carla", "--file", path)
+        self.assertEqual(self.json("--token-file", path, "whoami")["permissions"].split(), ["self", "calls.read"])
+        self.assertEqual(self.json("--token-file", path, "calls"), [])
+        self.refused(1, "this takes the permission", "--token-file", path, "account", "list")
+        self.assertEqual([(r["admin"], r["scopes"]) for r in self.both("token", "list", "--admin", "carla")], [("carla", "calls.read")])
+        self.ctl("token", "revoke", made["id"])
+        self.refused(1, "who may ask", "--token-file", path, "whoami")
+        shown = self.json("token", "new", "carla")
+        self.assertGreater(len(shown["token"]), 30)
+        self.ctl("admin", "disable", "carla")
+        self.ctl("admin", "enable", "carla")
+        self.ctl("admin", "remove", "carla")
+        self.refused(1, "no admin 'carla'", "admin", "disable", "carla")
+        rows = self.both("audit", "list", "--person", "os:root", "--limit", "3") or self.both("audit", "list", "--limit", "3")
+        self.assertEqual(len(rows), 3)
+        self.assertEqual(self.json("audit", "verify")["signatures"], "not looked at (--public-key)")
+        self.assertIn("two_person.route", [r["policy"] for r in self.both("policy", "list")])
+        self.refused(1, "no policy 'x'", "policy", "set", "x", "on")
+        self.assertEqual(self.both("change", "list"), [])
+        self.refused(1, "no change 99", "change", "show", "99")
+        self.refused(1, "no change 99", "change", "withdraw", "99")
+
+    def test_signed_checkpoints_are_verified(self):
+        """By a second headgate-admin that has a key; another key is found out, and a log that was written anew."""
+        subprocess.run(["openssl", "ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", self.stack.path("audit.key")], check=True)
+        os.chmod(self.stack.path("audit.key"), 0o600)
+        ip = self.stack.net + "8"
+        admin = self.stack.start_admin("signing", ip, self.stack.admin_config("signing", ip, settings={
+            "keys.audit": f'"{self.stack.path("audit.key")}"', **CHECKPOINTS}))
+        way = ("--socket", self.stack.path("signing.sock"))
+        key = self.stack.path("audit.pem")
+        try:
+            self.ctl(*way, "audit", "key", "--file", key)
+            self.assertIn("BEGIN PUBLIC KEY", self.ctl(*way, "audit", "key"))
+            self.ctl(*way, "account", "add", "to be signed")
+            good = wait_for("a checkpoint", lambda: (v := self.json(*way, "audit", "verify"))["checkpoints"] != "0" and v)
+            self.assertEqual(self.json(*way, "audit", "verify", "--public-key", key)["signatures"], "good")
+            self.assertGreater(int(good["rows"]), 1)
+            subprocess.run(["openssl", "ecparam", "-name", "prime256v1", "-genkey", "-noout", "-out", self.stack.path("other.key")], check=True)
+            with open(self.stack.path("other.pem"), "wb") as other:
+                subprocess.run(["openssl", "ec", "-in", self.stack.path("other.key"), "-pubout"], stdout=other, check=True, capture_output=False,
+                               stderr=subprocess.DEVNULL)
+            self.refused(1, "is not signed by", *way, "audit", "verify", "--public-key", self.stack.path("other.pem"))
+            self.refused(64, "no P-256 public key", *way, "audit", "verify", "--public-key", self.stack.path("ctl.yaml"))
+        finally:
+            admin.stop()
+            del self.stack.daemons["signing"]
+
+    def test_from_elsewhere_over_tls(self):
+        ip, name = self.stack.net + "9", "admin." + self.stack.domain
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "1", "-subj",
+                        f"/CN={name}", "-addext", f"subjectAltName=IP:{ip}", "-keyout", self.stack.path("https.key"), "-out",
+                        self.stack.path("https.pem")], check=True, capture_output=True)
+        os.chmod(self.stack.path("https.key"), 0o600)
+        admin = self.stack.start_admin("https", ip, self.stack.admin_config("https", ip, settings={
+            "tls.certificate": f'"{self.stack.path("https.pem")}"', "tls.key": f'"{self.stack.path("https.key")}"'}))
+        try:
+            self.ctl("admin", "add", "far", "--roles", "viewer")
+            self.ctl("token", "new", "far", "--file", self.stack.path("far.token"))
+            way = ("--url", f"https://{ip}:8443", "--token-file", self.stack.path("far.token"))
+            wait_for("the token to be known there", lambda: self.stack.ctl(*way, "--ca", self.stack.path("https.pem"), "whoami",
+                                                                           check=False).returncode == 0)
+            self.assertEqual(self.json(*way, "--ca", self.stack.path("https.pem"), "whoami")["how"], "token")
+            self.refused(69, "certificate", *way, "whoami")
+            self.refused(69, "certificate", *way, "--ca", self.stack.path("pki/root.pem"), "whoami")
+        finally:
+            admin.stop()
+            del self.stack.daemons["https"]
+
+    def test_config_check(self):
+        for name, program in (("gc1", "headgate"), ("ps1", "headgate-prov"), ("admin1", "headgate-admin")):
+            told = self.json("config", "check", self.stack.path(name + ".yaml"))
+            self.assertEqual((told["program"], told["verdict"]), (program, "good"))
+        text = pathlib.Path(self.stack.path("gc1.yaml")).read_text(encoding="utf-8")
+        bad = self.stack.write("bad.yaml", text + "\nlimits:\n  callz: 3\n")
+        line = len(text.splitlines()) + 3
+        self.refused(78, f"as a configuration of headgate: {bad}:{line}:", "config", "check", bad)
+        self.refused(78, "as a configuration of headgate-admin: ", "config", "check", bad, "--program", "headgate-admin")
+        self.refused(78, "", "config", "check", self.stack.path("none.yaml"))
+
+    def test_raw_questions(self):
+        self.assertEqual(json.loads(self.ctl("api", "GET", "/version"))["program"], "headgate-admin")
+        self.refused(64, "/name", "api", "POST", "/accounts", "--data", self.stack.write("empty.json", "{}"))
+        self.refused(64, "empty.json:1:", "api", "POST", "/accounts", "--data", self.stack.write("empty.json", "{,}"))
 
 
 if __name__ == "__main__":

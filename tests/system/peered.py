@@ -32,6 +32,7 @@ class PeerTest(StackTest):
             stack.start_infra()
             stack.make_keys()
             cls.before_start(stack)
+            stack.start_admin()
             for kind, rows in (("trunk", cls.trunks), ("route", cls.routes)):
                 for words in rows:
                     stack.ctl(kind, "add", *(w.format(net=stack.net) for w in words))
