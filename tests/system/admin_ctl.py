@@ -407,6 +407,7 @@ class Commands(StackTest):
 
     def test_preemption_and_emergency_mode(self):
         self.refused(64, "--reason", "preempt", "call", "7f3a")
+        self.ctl("admin", "add", "dora", "--roles", "security,emergency")  # somebody who could approve
         self.ctl("policy", "set", "two_person.preemption", "on")
         try:
             asked = self.json("preempt", "region", "+1999,+1998", "--reason", "flood")
