@@ -16,7 +16,7 @@ static const struct opt_field FIELDS[] = {
     {"--forward-always", "forward_always", OPT_NULLABLE, 0, NULL},
     {"--forward-busy", "forward_busy", OPT_NULLABLE, 0, NULL},
     {"--forward-no-answer", "forward_no_answer", OPT_NULLABLE, 0, NULL},
-    {"--no-answer-seconds", "no_answer_s", OPT_NUMBER, 3600, NULL},
+    {"--no-answer-seconds", "no_answer_s", OPT_NUMBER, 120, NULL},
     {NULL, NULL, OPT_TEXT, 0, NULL},
 };
 

@@ -42,9 +42,9 @@ class Data(StackTest):
         self.stack.ctl("service", "set", line, "--forward-busy", "off", "--caller-id", "yes", "--forward-no-answer", BOB)
         self.assertEqual(self.shown("+12125550103"),
                          dict(OFF, private="yes", caller_id="yes", forward_no_answer=BOB, no_answer_seconds="45"))
-        for says, code, *words in (("nothing to set", 64), ("takes a number as", 64, "--forward-always", "911"),
+        for says, code, *words in (("nothing to set", 64), ("/forward_always: must match", 64, "--forward-always", "911"),
                                    ("--no-answer-seconds takes", 64, "--no-answer-seconds", "121"),
-                                   ("--no-answer-seconds takes 5", 64, "--no-answer-seconds", "4"),
+                                   ("/no_answer_s: is less than 5", 64, "--no-answer-seconds", "4"),
                                    ("--private takes one of no, yes", 64, "--private", "maybe"), ("no option '--colour'", 64, "--colour", "x")):
             with self.subTest(words=words):
                 self.refused(says, "service", "set", line, *words, code=code)
@@ -52,7 +52,7 @@ class Data(StackTest):
         self.assertEqual(self.shown(line)["private"], "yes")
         self.refused("no line has the number", "service", "set", FAR, "--private", "yes", code=1)
         self.refused("no line 999", "service", "show", "999", code=1)
-        self.refused("--caller-id takes yes or no", "line", "add", "1", "+12125550104", "--caller-id", "maybe")
+        self.refused("--caller-id takes one of no, yes", "line", "add", "1", "+12125550104", "--caller-id", "maybe")
         self.assertIn("forward_no_answer: " + BOB, self.stack.ctl("service", "show", line))
 
     def test_trunk_signing_policy(self):

@@ -167,9 +167,9 @@ route[OUT] {{
 
     def test_a_trunk_that_takes_one_call(self):
         far = self.sipp(answering(), calls=2)
-        first = self.call("+33123456780", "--duration", "4")
+        first = self.call("+33123456780", "--duration", "5")
         first.wait("answered")
-        second = self.call("+33123456781", "--duration", "1")
+        second = self.call("+33123456781", "--duration", "3")
         second.wait("answered")
         routes = sorted(c["route"] for c in self.stack.ctl_json("calls"))
         self.assertEqual(routes, ["fr", "fr2"])
