@@ -135,6 +135,15 @@ static void note_refusal(const struct api_request *r, const struct api_answer *a
     }
 }
 
+/* Of the call that the answer is about, as the logs of the other daemons have it. */
+static const char *call_id_of(const struct api_answer *a)
+{
+    const char *text =
+        a->body != NULL ? json_string_value(json_object_get(a->body, "call_id")) : NULL;
+
+    return text != NULL ? text : "";
+}
+
 static void note(const struct api_request *r, const struct api_answer *a, uint64_t began_us)
 {
     const struct api_call *c = api_call_of(r);
@@ -143,7 +152,7 @@ static void note(const struct api_request *r, const struct api_answer *a, uint64
     LOG(LV_INFO, "admin.request", KV("request", r->http->request_id), KV("method", r->http->method),
         KV("operation", c->op != NULL ? c->op->id : ""), KV("status", a->status),
         KV("person", r->who.name), KV("how", r->who.how != NULL ? r->who.how : ""),
-        KV("us", (unsigned long)us));
+        KV("call_id", call_id_of(a)), KV("us", (unsigned long)us));
 }
 
 static struct pg_sync *open_trace_db(struct api *a)

@@ -13,8 +13,9 @@
 #define METRICS_MAX 256
 #define BUCKETS     12
 
-static const uint64_t bound_us[BUCKETS - 1] = {100,   250,   500,    1000,    2500,   5000,
-                                               10000, 50000, 250000, 1000000, 5000000};
+static const uint64_t coarse_us[BUCKETS - 1] = {100,   250,   500,    1000,    2500,   5000,
+                                                10000, 50000, 250000, 1000000, 5000000};
+static const uint64_t fine_us[BUCKETS - 1] = {1, 2, 5, 10, 20, 50, 100, 250, 1000, 10000, 100000};
 
 struct declared {
     enum metric_kind kind;
@@ -84,9 +85,15 @@ void metric_set(struct metrics *m, unsigned slot, unsigned id, int64_t to)
     atomic_store_explicit(&cell_of(m, slot, id)->value, to, memory_order_relaxed);
 }
 
+static const uint64_t *bounds_of(const struct declared *d)
+{
+    return d->kind == METRIC_FINE ? fine_us : coarse_us;
+}
+
 void metric_observe_us(struct metrics *m, unsigned slot, unsigned id, uint64_t us)
 {
     struct cell *c = cell_of(m, slot, id);
+    const uint64_t *bound_us = bounds_of(&m->d[id]);
     unsigned b = 0;
 
     while (b < BUCKETS - 1 && us > bound_us[b]) {
@@ -130,6 +137,7 @@ static void put_histogram(const struct metrics *m, unsigned id, struct text *t)
 {
     const struct declared *d = &m->d[id];
     const char *l = d->labels != NULL ? d->labels : "", *comma = d->labels != NULL ? "," : "";
+    const uint64_t *bound_us = bounds_of(d);
     int64_t count = 0;
 
     for (unsigned b = 0; b < BUCKETS; b++) {
@@ -156,7 +164,7 @@ void metrics_more(struct metrics *m, metrics_more_fn *fn, void *arg)
 
 size_t metrics_render(const struct metrics *m, char *dst, size_t dst_bytes)
 {
-    static const char *const kinds[] = {"counter", "gauge", "histogram"};
+    static const char *const kinds[] = {"counter", "gauge", "histogram", "histogram"};
     struct text t = {dst, 0, dst_bytes};
 
     for (unsigned i = 0; i < m->n; i++) {
@@ -164,7 +172,7 @@ size_t metrics_render(const struct metrics *m, char *dst, size_t dst_bytes)
         if (i == 0 || strcmp(d->name, m->d[i - 1].name) != 0) {
             put(&t, "# HELP %s %s\n# TYPE %s %s\n", d->name, d->help, d->name, kinds[d->kind]);
         }
-        if (d->kind == METRIC_HISTOGRAM) {
+        if (d->kind == METRIC_HISTOGRAM || d->kind == METRIC_FINE) {
             put_histogram(m, i, &t);
         } else if (d->labels != NULL) {
             put(&t, "%s{%s} %" PRId64 "\n", d->name, d->labels, metric_sum(m, i));

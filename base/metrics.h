@@ -13,7 +13,8 @@
 #include "base/err.h"
 
 struct metrics;
-enum metric_kind { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
+/* METRIC_HISTOGRAM has buckets from 100 us to 5 s, METRIC_FINE is one from 1 us to 100 ms. */
+enum metric_kind { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM, METRIC_FINE };
 
 MUST_CHECK enum err metrics_new(unsigned slots, struct metrics **out);
 void metrics_free(struct metrics *m);

@@ -321,8 +321,9 @@ void call_end(struct call *c, unsigned status, const char *end_by)
     call_tell(c, CALL_EVENT_ENDED, status, end_by);
     trunk_leave(c);
     trace_end(w->trace, c->trace, (uint16_t)status, end_by);
-    LOG(LV_INFO, "call.end", KV("call", (const char *)c->id), KV("status", status),
-        KV("end_by", end_by), KV("route", (const char *)c->route), KV("line", c->caller_line));
+    LOG(LV_INFO, "call.end", KV("call", (const char *)c->id), KV("call_id", c->call_id),
+        KV("status", status), KV("end_by", end_by), KV("route", (const char *)c->route),
+        KV("line", c->caller_line));
     write_cdr(c, status, end_by);
     divert_forget(c);
     call_release(c); /* the table's */
@@ -334,9 +335,10 @@ void call_route(struct call *c, const char *route, uint64_t callee_line, const c
     c->routed_line = callee_line;
     trace_route(c->w->trace, c->trace, VIEW(""), view_of(route), callee_line);
     call_tell(c, CALL_EVENT_ROUTED, 0, "");
-    LOG(LV_INFO, "call.setup", KV("call", (const char *)c->id), KV("route", route),
-        KV("line", c->caller_line), KV_DIGITS("caller", view_of(c->caller_text)),
-        KV_DIGITS("called", view_of(c->routed)), KV("note", note));
+    LOG(LV_INFO, "call.setup", KV("call", (const char *)c->id), KV("call_id", c->call_id),
+        KV("route", route), KV("line", c->caller_line),
+        KV_DIGITS("caller", view_of(c->caller_text)), KV_DIGITS("called", view_of(c->routed)),
+        KV("note", note));
 }
 
 /* ---- finding -----------------------------------------------------------------------------------

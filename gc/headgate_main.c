@@ -14,6 +14,7 @@
 #include "gc/call_events.h"
 #include "gc/certs.h"
 #include "gc/control.h"
+#include "gc/hep.h"
 #include "gc/park.h"
 #include "gc/stir_service.h"
 #include "gc/worker.h"
@@ -40,6 +41,7 @@ struct gate {
     struct sessions *sessions;
     struct location *location;
     struct stir *stir;
+    struct hep *hep; /* NULL: no collector */
     struct call_events *events;
     struct workers *workers;
     bool workers_run;
@@ -268,6 +270,23 @@ static enum err start_store(struct gate *g, const struct secret *cluster_key)
     return e == E_TIMEOUT ? E_OK : e;
 }
 
+static enum err start_hep(struct gate *g)
+{
+    const struct hep_cfg cfg = {.collector = g->plan.hep,
+                                .agent = (uint32_t)g->set.hep_agent,
+                                .node = g->set.node_name,
+                                .key = g->set.hep_key,
+                                .workers = g->n_workers,
+                                .metrics = g->metrics,
+                                .slot = g->n_workers + 3};
+    enum err e = cfg.collector.family != 0 ? hep_open(&cfg, &g->hep) : E_OK;
+
+    if (e != E_OK) {
+        LOG(LV_ERROR, "gc.hep", KV("collector", g->set.hep_collector), KV_ERR(e));
+    }
+    return e;
+}
+
 static enum err start_workers(struct gate *g)
 {
     struct secret cluster_key = {0};
@@ -292,6 +311,8 @@ static enum err start_workers(struct gate *g)
     TRY(e);
     TRY(stir_open(&stir, &g->stir));
     cfg.stir = g->stir;
+    TRY(start_hep(g));
+    cfg.hep = g->hep;
     TRY(workers_new(&cfg, &g->workers));
     TRY(start_store(g, &cluster_key));
     TRY(workers_start(g->workers, g->store));
@@ -360,7 +381,7 @@ static enum err gate_open(struct gate *g)
     }
     TRY(sip_osip_init());
     TRY(loop_new(clock_system(), &g->loop));
-    TRY(metrics_new(g->n_workers + 3, &g->metrics)); /* and the store, main, STIR */
+    TRY(metrics_new(g->n_workers + 4, &g->metrics)); /* and the store, main, STIR, HEP */
     TRY(certs_open(&g->certs, g->loop, g->metrics, g->n_workers + 1, &g->set));
     TRY(sessions_new((size_t)g->set.max_sessions, &g->sessions));
     TRY(location_new((size_t)g->set.max_registrations, &g->location));
@@ -388,6 +409,7 @@ static void gate_close(struct gate *g)
     if (g->workers != NULL) {
         workers_free(g->workers);
     }
+    hep_close(g->hep); /* the last BYEs too */
     call_events_free(g->events);
     certs_close(&g->certs);
     location_free(g->location);

@@ -48,14 +48,15 @@ static bool is_keep_alive(struct view raw)
 }
 
 /* w->framed, which is this worker's. */
-static void framed_in(struct worker *w, const struct sip_flow *flow)
+static void framed_in(struct worker *w, const struct sip_flow *flow, uint64_t at_us)
 {
-    struct inbound in = {.m = &w->framed, .flow = *flow};
-    const struct clock *clock = loop_clock(w->loop);
+    struct inbound in = {.m = &w->framed, .flow = *flow, .at_us = at_us};
+    uint64_t proven_us = 0;
 
-    in.at_us = clock->mono_us(clock->arg);
     in.fingerprint = sip_fingerprint(w->txns, w->framed.raw);
     authenticate(w, &w->framed, flow, &in.proof);
+    proven_us = meter_lap(w, METER_STAGE_PROOF, at_us);
+    w->sent_us = 0;
     if (w->framed.is_odd &&
         sip_frame_plain(&w->framed, flow->proto == SIP_UDP, w->plain, &w->framed) != E_OK) {
         return;
@@ -65,12 +66,14 @@ static void framed_in(struct worker *w, const struct sip_flow *flow)
     } else {
         response_in(w, &in);
     }
+    (void)meter_lap(w, METER_STAGE_DECISION, proven_us + w->sent_us);
 }
 
 void worker_rx(struct worker *w, const struct sip_rx *rx)
 {
     const char *why = "";
     struct worker *owner = NULL;
+    uint64_t at_us = 0;
 
     if (rx->is_datagram && is_keep_alive(rx->raw)) {
         return;
@@ -79,15 +82,18 @@ void worker_rx(struct worker *w, const struct sip_rx *rx)
     if (!passes_limiter(w, rx)) {
         return;
     }
+    at_us = worker_mono_us(w);
     if (sip_frame(rx->raw, rx->is_datagram, &w->framed, &why) != E_OK) {
         meter(w, METER_MALFORMED);
         LOG(LV_DEBUG, "sip.malformed", KV("why", why));
         answer_malformed(w, rx, &w->framed, why != NULL ? why : "Bad Request");
         return;
     }
+    at_us = meter_lap(w, METER_STAGE_FRAME, at_us);
+    worker_show(w, &rx->flow, false, rx->raw);
     owner = w->ws->w[worker_hash(w, w->framed.call_id) % w->ws->n];
     if (owner == w) {
-        framed_in(w, &rx->flow);
+        framed_in(w, &rx->flow, at_us);
     } else {
         hand_over(w, owner, rx);
     }
@@ -98,6 +104,6 @@ void worker_rx_own(struct worker *w, const struct sip_flow *flow, struct view ra
     const char *why = "";
 
     if (sip_frame(raw, is_datagram, &w->framed, &why) == E_OK) { /* as it was where it came in */
-        framed_in(w, flow);
+        framed_in(w, flow, worker_mono_us(w));
     }
 }

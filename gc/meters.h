@@ -17,6 +17,7 @@
     X(BOUNDARY_##id, COUNTER, "headgate_boundary_total", "rule=\"" name "\"",                      \
       "Headers and bodies that the edge of the trust domain took out or refused, by rule")
 
+#define STAGE_HELP    "Time that a worker spends on one message, by stage of its way"
 #define SIGNED_HELP   "Tokens signed, by attestation; div: of a diversion; none: it failed"
 #define VERIFIED_HELP "Calls from trunks whose tokens were checked, by what came of it"
 
@@ -120,6 +121,12 @@
       VERIFIED_HELP)                                                                               \
     X(SETUP_TIME, HISTOGRAM, "headgate_setup_seconds", NULL,                                       \
       "From a new INVITE in to its first forwarded copy out")                                      \
+    X(HEP_DROPPED, COUNTER, "headgate_hep_dropped_total", NULL,                                    \
+      "SIP messages for which the ring to the collector had no room")                              \
+    X(STAGE_FRAME, FINE, "headgate_stage_seconds", "stage=\"framer\"", STAGE_HELP)                 \
+    X(STAGE_PROOF, FINE, "headgate_stage_seconds", "stage=\"proof\"", STAGE_HELP)                  \
+    X(STAGE_DECISION, FINE, "headgate_stage_seconds", "stage=\"decision\"", STAGE_HELP)            \
+    X(STAGE_SEND, FINE, "headgate_stage_seconds", "stage=\"send\"", STAGE_HELP)                    \
     BOUNDARY_RULES(BOUNDARY_AS_METER, X)
 
 enum meter {

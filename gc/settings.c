@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "gc/hep.h"
 #include "signaling/sip_uri.h"
 
 #define AT(member) offsetof(struct gc_settings, member)
@@ -64,6 +65,12 @@ const struct conf_field gc_fields[] = {
      "dialled digits that are emergency calls"},
     {"peers.trusted", CONF_LIST, AT(trusted_peers), "", 0, GC_TRUSTED_MAX,
      "IP addresses of gateways and PSAPs that need no MAC"},
+    {"hep.collector", CONF_TEXT, AT(hep_collector), "", 0, 0,
+     "ip:port that gets a copy of every SIP message as HEPv3 over UDP, unencrypted, keys removed: "
+     "on this machine or a network that nobody else reads; empty: none"},
+    {"hep.agent", CONF_UINT, AT(hep_agent), "1", 0, UINT32_MAX, "capture id of this node"},
+    {"hep.key", CONF_TEXT, AT(hep_key), "", 0, 0,
+     "what the collector wants to see, 255 characters at most; empty: nothing; use ${file:...}"},
     {"digest.md5", CONF_BOOL, AT(digest_md5), "false", 0, 0,
      "offer MD5 to phones that cannot SHA-256, and take it; it can be guessed far faster"},
     {"digest.nonce_life", CONF_MS, AT(nonce_life_ms), "300s", 10000, 3600000,
@@ -474,6 +481,18 @@ static enum err check_health(const struct gc_settings *s, struct gc_plan *p,
     return E_OK;
 }
 
+static enum err check_hep(const struct gc_settings *s, struct gc_plan *p, const struct complaint *c)
+{
+    if (s->hep_collector[0] != 0 &&
+        (net_parse(view_of(s->hep_collector), 9060, &p->hep) != E_OK || p->hep.port == 0)) {
+        return COMPLAIN(c, "hep.collector: '%s' is not ip:port", s->hep_collector);
+    }
+    if (strlen(s->hep_key) > HEP_KEY_MAX) {
+        return COMPLAIN(c, "hep.key: more than %d characters", HEP_KEY_MAX);
+    }
+    return E_OK;
+}
+
 static enum err check_relations(const struct gc_settings *s, const struct complaint *c)
 {
     if (s->expires_default_s < s->expires_min_s || s->expires_default_s > s->expires_max_s) {
@@ -503,6 +522,7 @@ enum err gc_settings_check(const struct gc_settings *s, struct gc_plan *out, cha
     TRY(check_redis(s, &c));
     TRY(check_relations(s, &c));
     TRY(check_health(s, &p, &c));
+    TRY(check_hep(s, &p, &c));
     TRY(read_listeners(s, &p, &c));
     TRY(read_hops("provisioning.servers", &s->ps_servers, p.ps, GC_PS_MAX, &p.n_ps, &c));
     TRY(read_hops("emergency.next_hops", &s->emergency_next_hops, p.emergency, GC_EMERGENCY_MAX,

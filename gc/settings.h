@@ -64,6 +64,8 @@ struct gc_settings {
     uint64_t t1_ms, timer_c_ms;
     uint64_t trace_bytes, trace_calls; /* of each worker */
     uint64_t drain_ms;
+    const char *hep_collector, *hep_key; /* empty: none */
+    uint64_t hep_agent;
 };
 
 extern const struct conf_field gc_fields[];
@@ -93,6 +95,7 @@ struct gc_plan { /* the texts, understood */
     unsigned n_dns;
     struct net_addr dns[GC_DNS_MAX];
     struct dialplan dialplan;
+    struct net_addr hep;         /* family 0: none */
     struct net_addr health, own; /* own: the first listener's address, shown to other nodes */
 };
 

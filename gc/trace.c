@@ -130,7 +130,7 @@ static size_t line_end(const char *p, size_t at, size_t n)
     return at;
 }
 
-static void hide_keys(char *p, size_t n)
+void trace_hide_keys(char *p, size_t n)
 {
     size_t line = 0, at = 0, end = 0;
 
@@ -342,7 +342,7 @@ static void append(struct trace *t, trace_ref r, const struct entry *made, struc
         e->text_n = (uint32_t)line_bytes(raw);
         if (raw.n > 0) {
             memcpy(octets, raw.p, raw.n);
-            hide_keys(octets, raw.n);
+            trace_hide_keys(octets, raw.n);
         }
         if (note.n > 0) {
             memcpy(octets + raw.n, note.p, note.n);

@@ -33,6 +33,9 @@ const char *trace_mac_name(enum trace_mac m); /* "none" .. "-" as gc/control.h s
 enum trace_state { TRACE_TRYING, TRACE_RINGING, TRACE_ANSWERED, TRACE_ENDED };
 const char *trace_state_name(enum trace_state s);
 
+/* What nobody keeps of a message, overwritten in place: key material and the digits of MACs. */
+void trace_hide_keys(char *p, size_t n);
+
 struct trace_call { /* a call record, copied out */
     char id[TRACE_ID_MAX];
     char call_id[256];

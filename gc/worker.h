@@ -31,6 +31,7 @@ struct workers_cfg { /* all borrowed, and outlive the workers */
     struct metrics *metrics;          /* worker i owns slot i */
     const struct secret *cluster_key; /* read by workers_new() only; NULL: a random one */
     struct stir *stir;                /* gc/stir_service.h; NULL: no signing, no checking */
+    struct hep *hep;                  /* gc/hep.h; NULL: no collector */
     struct call_events *events;       /* gc/call_events.h; NULL: nobody watches */
     unsigned n;                       /* number of workers */
     const struct clock *clock;

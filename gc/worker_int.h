@@ -201,6 +201,7 @@ struct worker {
     _Atomic uint64_t follows; /* of store_generation(): no older snapshot is used here */
     _Atomic unsigned reloads; /* of the workers' reloads: how many it has gone by */
     uint64_t call_counter, draws;
+    uint64_t sent_us;                 /* spent on sending, of the message on its way */
     struct hlink *parked[PARK_HEADS]; /* park.c */
     size_t n_parked;
     uint64_t tickets;
@@ -274,6 +275,11 @@ bool worker_post(struct worker *to, const struct record *head, struct view octet
 const struct snapshot *worker_snapshot(struct worker *w); /* may be NULL: nothing known yet */
 void meter(struct worker *w, enum meter which);
 void meter_by(struct worker *w, enum meter which, int64_t by);
+/* A histogram: the time since since_us (worker_mono_us()); returns the time now. */
+uint64_t meter_lap(struct worker *w, enum meter which, uint64_t since_us);
+uint64_t worker_mono_us(const struct worker *w);
+/* A message to the collector of gc/hep.h, when there is one. */
+void worker_show(struct worker *w, const struct sip_flow *flow, bool is_out, struct view octets);
 /* Sends now: by our sockets, or by the worker that owns the connection. */
 MUST_CHECK enum err worker_send(struct worker *w, const struct sip_flow *to, struct view octets);
 /* Opens or finds a connection of ours for stream targets; UDP needs none. */

@@ -1,6 +1,7 @@
 /* Small things that all files of a worker use: meters, the snapshot, our addresses, ways out. */
 #include <string.h>
 
+#include "gc/hep.h"
 #include "gc/worker_int.h"
 
 void meter_by(struct worker *w, enum meter which, int64_t by)
@@ -11,6 +12,21 @@ void meter_by(struct worker *w, enum meter which, int64_t by)
 void meter(struct worker *w, enum meter which)
 {
     meter_by(w, which, 1);
+}
+
+uint64_t worker_mono_us(const struct worker *w)
+{
+    const struct clock *clock = loop_clock(w->loop);
+
+    return clock->mono_us(clock->arg);
+}
+
+uint64_t meter_lap(struct worker *w, enum meter which, uint64_t since_us)
+{
+    uint64_t now = worker_mono_us(w);
+
+    metric_observe_us(w->ws->cfg.metrics, w->index, w->ws->meter_base + which, now - since_us);
+    return now;
 }
 
 uint64_t worker_now_us(const struct worker *w)
@@ -122,13 +138,32 @@ bool worker_post(struct worker *to, const struct record *head, struct view octet
     return done;
 }
 
+void worker_show(struct worker *w, const struct sip_flow *flow, bool is_out, struct view octets)
+{
+    struct hep_packet p = {.is_datagram = flow->proto == SIP_UDP};
+    struct net_addr own;
+
+    if (w->ws->cfg.hep == NULL) {
+        return;
+    }
+    own = is_out || flow->local.family == 0 ? worker_address(w, flow) : flow->local;
+    p.at_us = worker_now_us(w);
+    p.from = is_out ? own : flow->remote;
+    p.to = is_out ? flow->remote : own;
+    if (!hep_put(w->ws->cfg.hep, w->index, &p, octets)) {
+        meter(w, METER_HEP_DROPPED);
+    }
+}
+
 enum err worker_send(struct worker *w, const struct sip_flow *to, struct view octets)
 {
     struct workers *ws = w->ws;
     struct record head = {.kind = RECORD_SEND, .origin = w->index, .flow = *to};
+    uint64_t began = worker_mono_us(w);
     enum err e = E_OK;
 
     meter(w, METER_TX);
+    worker_show(w, to, true, octets);
     if (ws->seam.send != NULL) {
         e = ws->seam.send(ws->seam.arg, to, octets);
     } else if (to->proto == SIP_UDP || to->worker == w->index) {
@@ -141,6 +176,7 @@ enum err worker_send(struct worker *w, const struct sip_flow *to, struct view oc
     if (e != E_OK) {
         meter(w, METER_TX_FAILED);
     }
+    w->sent_us += meter_lap(w, METER_STAGE_SEND, began) - began;
     return e;
 }
 

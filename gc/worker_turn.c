@@ -59,7 +59,7 @@ static void end_call(struct worker *w, struct view text)
     copy[text.n] = 0;
     c = call_by_id(w, view_sub(text, 0, cut));
     if (c != NULL) {
-        LOG(LV_INFO, "call.end_asked", KV("call", (const char *)c->id));
+        LOG(LV_INFO, "call.end_asked", KV("call", (const char *)c->id), KV("call_id", c->call_id));
         call_terminate(c, "gate", copy + cut + 1);
     }
 }

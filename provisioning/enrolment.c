@@ -29,12 +29,19 @@ static void say_and_end(struct conn *c, bool has_prompt, enum prompt which)
     }
 }
 
+/* As the 611 call's SIP has it, and the logs of the gate controllers. */
+static const char *call_id_of(const struct conn *c)
+{
+    return c->enrol != NULL ? enrol_ps_call_id(c->enrol) : "";
+}
+
 static void note(const struct conn *c, const char *event, const char *outcome)
 {
     char ip[NET_TEXT_MAX];
 
     net_ip_text(&c->peer, ip);
-    LOG(LV_INFO, event, KV("source", (const char *)ip), KV("outcome", outcome));
+    LOG(LV_INFO, event, KV("call_id", call_id_of(c)), KV("source", (const char *)ip),
+        KV("outcome", outcome));
 }
 
 void enrolment_refuse(struct conn *c, enum wire_code code, enum prov_meter outcome)
@@ -87,7 +94,8 @@ static void start_voice(struct conn *c)
     }
     audio_keys_wipe(&keys);
     if (e != E_OK) {
-        LOG(LV_ERROR, "enrol.voice_failed", KV_ERR(e), KV("where", err_where()));
+        LOG(LV_ERROR, "enrol.voice_failed", KV("call_id", call_id_of(c)), KV_ERR(e),
+            KV("where", err_where()));
         enrolment_refuse(c, e == E_STATE ? CODE_CALL : CODE_INTERNAL, PM_UNAVAILABLE);
     } else {
         note(c, "enrol.voice", "secured");
@@ -233,7 +241,7 @@ static void conclude(struct conn *c, enum enrol_outcome outcome, const uint8_t *
         char id[2 * BTI_ID_BYTES + 1];
         hex_put(bti_id, BTI_ID_BYTES, id);
         prov_count(p, meter[outcome], 1);
-        LOG(LV_INFO, "enrol.done", KV("bti", (const char *)id),
+        LOG(LV_INFO, "enrol.done", KV("call_id", call_id_of(c)), KV("bti", (const char *)id),
             KV("outcome", outcome == ENROL_AGAIN ? "again" : "enrolled"));
         /* Not when it is run again: whoever has one order of his own could guess others for ever.
          */

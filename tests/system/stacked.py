@@ -24,7 +24,7 @@ class StackTest(unittest.TestCase):
     def setUpClass(cls):
         cls.stack = Stack()
         try:
-            cls.stack.up(cls.gc_settings, cls.ps_settings)
+            cls.stack.up(*[s and {k: v.replace("{net}", cls.stack.net) for k, v in s.items()} for s in (cls.gc_settings, cls.ps_settings)])
             cls.prepare(cls.stack)
         except BaseException:
             cls.stack.down(keep=True)

@@ -20,16 +20,16 @@ static const char WANT[] =
     "# HELP unit_a_total What a is\n# TYPE unit_a_total counter\n"
     "unit_a_total{k=\"x\"} 7\nunit_a_total{k=\"y\"} 0\n"
     "# HELP unit_g What g is\n# TYPE unit_g gauge\nunit_g -2\n"
-    "# HELP unit_h_seconds What h is\n# TYPE unit_h_seconds histogram\n"
-    "unit_h_seconds_bucket{le=\"0.0001\"} 2\nunit_h_seconds_bucket{le=\"0.00025\"} 3\n"
-    "unit_h_seconds_bucket{le=\"0.0005\"} 3\nunit_h_seconds_bucket{le=\"0.001\"} 3\n"
-    "unit_h_seconds_bucket{le=\"0.0025\"} 3\nunit_h_seconds_bucket{le=\"0.005\"} 3\n"
-    "unit_h_seconds_bucket{le=\"0.01\"} 3\nunit_h_seconds_bucket{le=\"0.05\"} 3\n"
-    "unit_h_seconds_bucket{le=\"0.25\"} 3\nunit_h_seconds_bucket{le=\"1\"} 3\n"
-    "unit_h_seconds_bucket{le=\"5\"} 3\nunit_h_seconds_bucket{le=\"+Inf\"} 4\n"
-    "unit_h_seconds_sum 1234567.890327\nunit_h_seconds_count 4\n"
-    "# HELP unit_l_seconds What l is\n# TYPE unit_l_seconds histogram\n"
-    "unit_l_seconds_bucket{k=\"x\",le=\"0.0001\"} 0\n";
+    "# HELP unit_hist_seconds What hist is\n# TYPE unit_hist_seconds histogram\n"
+    "unit_hist_seconds_bucket{le=\"0.0001\"} 2\nunit_hist_seconds_bucket{le=\"0.00025\"} 3\n"
+    "unit_hist_seconds_bucket{le=\"0.0005\"} 3\nunit_hist_seconds_bucket{le=\"0.001\"} 3\n"
+    "unit_hist_seconds_bucket{le=\"0.0025\"} 3\nunit_hist_seconds_bucket{le=\"0.005\"} 3\n"
+    "unit_hist_seconds_bucket{le=\"0.01\"} 3\nunit_hist_seconds_bucket{le=\"0.05\"} 3\n"
+    "unit_hist_seconds_bucket{le=\"0.25\"} 3\nunit_hist_seconds_bucket{le=\"1\"} 3\n"
+    "unit_hist_seconds_bucket{le=\"5\"} 3\nunit_hist_seconds_bucket{le=\"+Inf\"} 4\n"
+    "unit_hist_seconds_sum 1234567.890327\nunit_hist_seconds_count 4\n"
+    "# HELP unit_label_seconds What l is\n# TYPE unit_label_seconds histogram\n"
+    "unit_label_seconds_bucket{k=\"x\",le=\"0.0001\"} 0\n";
 
 static struct metrics *made(unsigned *out_g)
 {
@@ -38,8 +38,8 @@ static struct metrics *made(unsigned *out_g)
     unsigned x = metric_declare(m, METRIC_COUNTER, "unit_a_total", "k=\"x\"", "What a is");
     unsigned y = metric_declare(m, METRIC_COUNTER, "unit_a_total", "k=\"y\"", "What a is");
     unsigned g = metric_declare(m, METRIC_GAUGE, "unit_g", NULL, "What g is");
-    unsigned h = metric_declare(m, METRIC_HISTOGRAM, "unit_h_seconds", NULL, "What h is");
-    (void)metric_declare(m, METRIC_HISTOGRAM, "unit_l_seconds", "k=\"x\"", "What l is");
+    unsigned h = metric_declare(m, METRIC_HISTOGRAM, "unit_hist_seconds", NULL, "What hist is");
+    (void)metric_declare(m, METRIC_HISTOGRAM, "unit_label_seconds", "k=\"x\"", "What l is");
     metric_add(m, 0, x, 3);
     metric_add(m, 1, x, 4);
     metric_set(m, 0, g, 5);
@@ -78,8 +78,8 @@ static void text(void **state)
     assert_int_equal(metrics_render(m, all, sizeof all), n);
     assert_int_equal(strlen(all), n);
     assert_memory_equal(all, WANT, sizeof WANT - 1);
-    assert_non_null(strstr(all, "unit_l_seconds_sum{k=\"x\"} 0.000000\n"
-                                "unit_l_seconds_count{k=\"x\"} 0\n"));
+    assert_non_null(strstr(all, "unit_label_seconds_sum{k=\"x\"} 0.000000\n"
+                                "unit_label_seconds_count{k=\"x\"} 0\n"));
     promtool_agrees(all);
     for (size_t max = 0; max < n + 2; max += 1 + max / 9) { /* cut, ended, never beyond */
         char *part = malloc(max + 1);
@@ -95,6 +95,27 @@ static void text(void **state)
     metrics_free(m);
     metrics_free(NULL);
     assert_int_equal(mem_live(), live);
+}
+
+/* Stages of a message take microseconds. */
+static void fine_buckets(void **state)
+{
+    (void)state;
+    struct metrics *m = NULL;
+    char all[4096];
+    assert_int_equal(metrics_new(1, &m), E_OK);
+    unsigned f = metric_declare(m, METRIC_FINE, "unit_fine_seconds", "k=\"x\"", "What fine is");
+    metric_observe_us(m, 0, f, 1);
+    metric_observe_us(m, 0, f, 2);
+    metric_observe_us(m, 0, f, 200000);
+    assert_true(metrics_render(m, all, sizeof all) < sizeof all);
+    assert_non_null(strstr(all, "# TYPE unit_fine_seconds histogram\n"));
+    assert_non_null(strstr(all, "unit_fine_seconds_bucket{k=\"x\",le=\"1e-06\"} 1\n"
+                                "unit_fine_seconds_bucket{k=\"x\",le=\"2e-06\"} 2\n"));
+    assert_non_null(
+        strstr(all, "le=\"0.1\"} 2\nunit_fine_seconds_bucket{k=\"x\",le=\"+Inf\"} 3\n"));
+    promtool_agrees(all);
+    metrics_free(m);
 }
 
 static struct metrics *shared;
@@ -140,7 +161,7 @@ static void wrong_use(void *m, int which)
         (void)metric_declare(m, METRIC_COUNTER, "unit_a_total", NULL, "What a is");
         break;
     default: /* another kind */
-        (void)metric_declare(m, METRIC_GAUGE, "unit_l_seconds", NULL, "What l is");
+        (void)metric_declare(m, METRIC_GAUGE, "unit_label_seconds", NULL, "What l is");
         break;
     }
 }
@@ -184,6 +205,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(text),
+        cmocka_unit_test(fine_buckets),
         cmocka_unit_test(threads_lose_nothing),
         cmocka_unit_test(wrong_use_aborts),
         cmocka_unit_test(no_memory),
