@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import pathlib
+import signal
 import ssl
 import subprocess
 import sys
@@ -473,6 +474,19 @@ class Doors(AdminTest):
         wait_for("the database to answer again", lambda: self.root.ask("GET", "/administrators").status == 200)
 
 
+class Stale(AdminTest):
+    settings = {"database.stale": "1s"}
+
+    def test_nobody_is_known_for_ever_without_the_database(self):
+        anna = self.person("viewer")
+        self.assertEqual(anna.get("/me")["name"], anna.name)
+        os.kill(self.stack.pid_of("postgres"), signal.SIGQUIT)  # of this stack: it ends at once
+        answer = wait_for("the table of administrators to be too old", lambda: (a := anna.ask("GET", "/me")).status == 503 and a)
+        self.assertGreater(int(answer.headers["Retry-After"]), 0)
+        self.assertEqual(self.root.get("/me")["name"], "os:root")  # needs no table
+        self.assertEqual(self.root.ask("GET", "/administrators").status, 503)
+
+
 class Log(AdminTest):
     """Checkpoints, and what they find."""
     settings = {"limits.requests_per_second": 100000, "audit.checkpoint_every": "100ms"}
@@ -493,7 +507,9 @@ class Log(AdminTest):
         self.stack.sql("CREATE TABLE kept AS SELECT * FROM core.audit")
         try:
             self.stack.sql(free + text)
-            return self.fault()
+            done = self.stack.ctl("audit", "verify", "--public-key", self.stack.path("audit.pub"), check=False)
+            self.assertEqual((done.returncode, done.stdout), (1, ""), done)
+            return self.fault(), done.stderr.strip()
         finally:
             self.stack.sql(free + "DELETE FROM core.audit; INSERT INTO core.audit SELECT * FROM kept; DROP TABLE kept; ALTER TABLE core.audit "
                            "ENABLE ALWAYS TRIGGER append_only; ALTER TABLE core.audit ENABLE ALWAYS TRIGGER append_only_all")
@@ -505,13 +521,21 @@ class Log(AdminTest):
         last = self.rows()[0]["seq"]
         wait_for("a checkpoint", lambda: [c for c in pages(self.root, "/audit-checkpoints") if c["seq"] == last])
         self.assertIsNone(self.fault())
+        self.stack.write("audit.pub", self.key)
+        said = self.stack.ctl_json("audit", "verify", "--public-key", self.stack.path("audit.pub"))
+        self.assertGreater(int(said["checkpoints"]), 0)
         signed = [c["seq"] for c in pages(self.root, "/audit-checkpoints")]
         self.assertEqual(signed[-1], last)
         again = (f"UPDATE core.audit a SET actor = 'other' WHERE seq = {last}; "
                  f"UPDATE core.audit a SET hash = core.audit_hash(a) WHERE seq = {last}")
-        self.assertEqual(self.spoiled(f"UPDATE core.audit SET actor = 'other' WHERE seq = {last - 1}"), f"row {last - 1} was altered")
-        self.assertEqual(self.spoiled(f"DELETE FROM core.audit WHERE seq = {last}"), f"the log ends at row {last - 1}, row {last} was signed")
-        self.assertEqual(self.spoiled(again), f"row {last} is another one than was signed")  # a sound chain, written anew
+        for text, fault, product in (
+                (f"UPDATE core.audit SET actor = 'other' WHERE seq = {last - 1}", f"row {last - 1} was altered", f"audit row {last - 1} was altered"),
+                (f"DELETE FROM core.audit WHERE seq = {last}", f"the log ends at row {last - 1}, row {last} was signed",
+                 f"ends at row {last - 1}, a checkpoint says row {last}"),
+                (again, f"row {last} is another one than was signed", f"audit row {last} is another one than its checkpoint says")):  # a sound chain
+            mine, its = self.spoiled(text)
+            self.assertEqual(mine, fault)
+            self.assertIn(product, its)
         wait_for("the daemon to see it", lambda: '"event":"audit.broken"' in pathlib.Path(self.stack.log("admin1")).read_text())
         self.assertIsNone(self.fault())
         self.key = self.other_key()
