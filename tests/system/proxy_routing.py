@@ -192,13 +192,14 @@ class Words(StackTest):
         self.assertEqual(self.told("+4055501234")["targets"], [])
         # An older transaction that is still open: until it ends nobody knows whether all changes before are in.
         open_now = "SELECT count(*) FROM pg_stat_activity WHERE backend_xid IS NOT NULL AND query LIKE '%pg_sleep%' AND pid <> pg_backend_pid()"
-        older = threading.Thread(target=self.stack.sql, args=("SELECT pg_current_xact_id(), pg_sleep(1)",))
+        older = threading.Thread(target=self.stack.sql, args=("SELECT pg_current_xact_id(), pg_sleep(3)",))
         older.start()
         wait_for("it to be open", lambda: self.stack.sql(open_now) == "1")
         self.ctl("--wait", "route", "set", "r2", "--priority", "7")
         self.assertEqual(self.stack.sql(open_now), "0", "it has not waited")
         older.join()
-        admin = self.stack.start_admin("lonely", self.stack.net + "7", self.stack.admin_config("lonely", self.stack.net + "7", ["nobody"]))
+        admin = self.stack.start_admin("lonely", self.stack.net + "7", self.stack.admin_config(
+            "lonely", self.stack.net + "7", ["nobody"], {"redis.address": '""', "keys.command": '""'}))
         try:
             done = self.stack.ctl("--socket", self.stack.path("lonely.sock"), "--wait", "route", "remove", "r1", check=False)
         finally:
