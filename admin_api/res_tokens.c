@@ -21,6 +21,8 @@
     "$1::bigint) AND ($3::bigint IS NULL OR t.admin_id = $3::bigint) ORDER BY t.token_id LIMIT "   \
     "$2::bigint"
 
+enum { TOKENS_OF_ONE = 100 };
+
 static const char *const POINTERS[] = {"token_check", "/expires_at", "token_admin_id_fkey",
                                        "/administrator_id", NULL};
 
@@ -142,6 +144,26 @@ static bool check_expiry(struct api_request *r, struct api_answer *a, const stru
     return !api_failed(a);
 }
 
+/* Everybody may make himself tokens, and all that are good are in memory: some are enough. */
+static bool check_number(struct api_request *r, struct api_answer *a, const struct wish *w)
+{
+    char id[PRIV_ID_TEXT];
+    const struct pg_param p = priv_number(w->owner, id);
+    struct pg_result *res = NULL;
+
+    if (api_query(r, a,
+                  "SELECT count(*) FROM core.token WHERE admin_id = $1::bigint AND revoked_at IS "
+                  "NULL AND expires_at > now()",
+                  &p, 1, NULL, &res) != E_OK) {
+        return false;
+    }
+    if (pg_u64(res, 0, 0) >= TOKENS_OF_ONE) {
+        api_problem(a, 409, "conflict", "", "he has %d tokens: revoke one first", TOKENS_OF_ONE);
+    }
+    pg_result_free(res);
+    return !api_failed(a);
+}
+
 /* 201 or 202: the one answer that has the token's text. */
 static void tell(struct api_answer *a, const char *text)
 {
@@ -159,7 +181,7 @@ static void make(struct api_request *r, struct api_answer *a, const struct wish 
     uint8_t hash[SHA256_BYTES];
     struct pg_result *res = NULL;
 
-    if (!check_scopes(r, a, w) || !check_expiry(r, a, w)) {
+    if (!check_scopes(r, a, w) || !check_expiry(r, a, w) || !check_number(r, a, w)) {
         return;
     }
     if (token_new(text, hash) != E_OK) {

@@ -124,6 +124,15 @@ class Tokens(AdminTest):
             said.add((json.dumps(problem, sort_keys=True), answer.headers["WWW-Authenticate"]))
         self.assertEqual(len(said), 1, said)
 
+    def test_some_are_enough(self):
+        anna = self.person("viewer")
+        self.stack.sql(f"INSERT INTO core.token (admin_id, hash, prefix, expires_at) SELECT {anna.id}, sha256(n::text::bytea), 'hga_x' || n, "
+                       "now() + interval '1 day' FROM generate_series(1000, 1098) n")
+        self.refused(anna.ask("POST", "/me/tokens", {}), 409, "100 tokens")
+        self.refused(self.root.ask("POST", "/tokens", {"administrator_id": anna.id}), 409, "100 tokens")
+        anna.post(f"/me/tokens/{anna.get('/me/tokens')['items'][-1]['token_id']}/revoke")
+        anna.post("/me/tokens", {}, expect=201)
+
     def test_use_is_told_by_the_hour(self):
         anna = self.person("viewer")
         anna.get("/me")
