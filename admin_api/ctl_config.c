@@ -13,6 +13,7 @@
 
 #include "admin_api/ctl.h"
 #include "admin_api/ctl_opts.h"
+#include "base/mem.h"
 
 enum { SAID_MAX = 2048, NOT_THERE = 127 };
 
@@ -56,7 +57,7 @@ static void run(const char *program, const char *file, struct verdict *out)
 {
     char path[PATH_MAX],
         *argv[] = {path, (char[]){"--config"}, NULL, (char[]){"--check-config"}, NULL};
-    char *environment[] = {NULL}, *copy = strdup(file);
+    char *environment[] = {NULL}, *copy = mem_strdup(file);
     posix_spawn_file_actions_t actions;
     int pipes[2] = {-1, -1}, status = 0;
     pid_t pid = 0;
@@ -64,7 +65,7 @@ static void run(const char *program, const char *file, struct verdict *out)
     *out = (struct verdict){.code = NOT_THERE};
     argv[2] = copy;
     if (copy == NULL || !find_program(program, path) || pipe2(pipes, O_CLOEXEC) != 0) {
-        free(copy);
+        mem_free(copy);
         return;
     }
     posix_spawn_file_actions_init(&actions);
@@ -83,7 +84,7 @@ static void run(const char *program, const char *file, struct verdict *out)
     if (pipes[1] >= 0) {
         close(pipes[1]);
     }
-    free(copy);
+    mem_free(copy);
 }
 
 /* "file:LINE:COLUMN: what": the line; 0: it says none. */

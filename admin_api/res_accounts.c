@@ -1,10 +1,11 @@
 /* Accounts: who has lines, and is barred with all of them. */
 #include "admin_api/res_subscribers.h"
 
+#define CREATED_AT JSON_TIME("a.created_at")
 #define ACCOUNT                                                                                    \
     "jsonb_build_object('account_id', a.account_id, 'name', a.name, 'barred', a.barred, "          \
     "'line_count', (SELECT count(*) FROM core.line l WHERE l.account_id = a.account_id), "         \
-    "'created_at', " JSON_TIME("a.created_at") ")"
+    "'created_at', " CREATED_AT ")"
 #define ACCOUNT_BY_ID "SELECT " ACCOUNT " FROM core.account a WHERE a.account_id = $1::bigint"
 
 void res_list_accounts(struct api_request *r, struct api_answer *a)

@@ -1,11 +1,13 @@
 /* BTIs: seen, and revoked. They come by enrolment alone. */
 #include "admin_api/res_subscribers.h"
 
+#define ENROLLED_AT JSON_TIME("b.enrolled_at")
+#define REVOKED_AT  JSON_TIME("b.revoked_at")
 #define BTI                                                                                        \
     "jsonb_build_object('bti_id', encode(b.bti_id, 'hex'), 'line_id', b.line_id, 'number', "       \
     "(SELECT n.number FROM core.number n WHERE n.line_id = b.line_id AND n.is_primary), "          \
     "'mac_address', b.mac_address, 'model', b.model, 'software', b.software, "                     \
-    "'enrolled_at', " JSON_TIME("b.enrolled_at") ", 'revoked_at', " JSON_TIME("b.revoked_at") ")"
+    "'enrolled_at', " ENROLLED_AT ", 'revoked_at', " REVOKED_AT ")"
 #define BTI_BY_ID "SELECT " BTI " FROM core.bti b WHERE b.bti_id = decode($1, 'hex')"
 
 void res_list_btis(struct api_request *r, struct api_answer *a)

@@ -16,12 +16,13 @@ enum {
     SEAL_WAIT_MS = 3000
 };
 
+#define CREATED_AT JSON_TIME("min(k.created_at)")
 /* A username has a row for each algorithm, all of one line. */
 #define CREDENTIAL                                                                                 \
     "jsonb_build_object('username', k.username, 'line_id', min(k.line_id), 'number', (SELECT "     \
     "n.number FROM core.number n WHERE n.line_id = min(k.line_id) AND n.is_primary), "             \
     "'algorithms', jsonb_agg(k.algorithm ORDER BY k.algorithm DESC), 'disabled', "                 \
-    "bool_and(k.disabled), 'created_at', " JSON_TIME("min(k.created_at)") ")"
+    "bool_and(k.disabled), 'created_at', " CREATED_AT ")"
 #define CREDENTIAL_BY_NAME                                                                         \
     "SELECT " CREDENTIAL " FROM core.credential k WHERE k.username = $1 GROUP BY k.username"
 

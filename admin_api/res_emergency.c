@@ -143,7 +143,7 @@ void emergency_create(struct api_request *r, struct api_answer *a)
         insert(r, a, lists);
     }
     for (size_t i = 0; i < LISTS; i++) {
-        free(texts[i]);
+        free(texts[i]); /* jansson allocated it */
     }
 }
 

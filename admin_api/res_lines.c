@@ -5,17 +5,17 @@
 
 #include "admin_api/res_subscribers.h"
 
+#define CREATED_AT JSON_TIME("l.created_at")
 #define LINE                                                                                       \
     "jsonb_build_object('line_id', l.line_id, 'account_id', l.account_id, 'display', l.display, "  \
     "'level', CASE l.level WHEN 1 THEN 'administrator' ELSE 'user' END, 'priority', "              \
     "to_jsonb(string_to_array(l.priority, ' ')), 'barred', l.barred, 'account_barred', a.barred, " \
     "'numbers', (SELECT coalesce(jsonb_agg(n.number ORDER BY NOT n.is_primary, n.number), "        \
     "'[]'::jsonb) FROM core.number n WHERE n.line_id = l.line_id), 'services', " JSON_SERVICES     \
-    ", 'created_at', " JSON_TIME("l.created_at") ")"
+    ", 'created_at', " CREATED_AT ")"
 #define FROM_LINE                                                                                  \
     " FROM core.line l JOIN core.account a USING (account_id) LEFT JOIN core.line_service s "      \
-    "USING "                                                                                       \
-    "(line_id) WHERE "
+    "USING (line_id) WHERE "
 #define LINE_BY_ID   "SELECT " LINE FROM_LINE "l.line_id = $1::bigint"
 #define LEVEL(param) "CASE " param "::text WHEN 'administrator' THEN 1 ELSE 0 END::smallint"
 
@@ -44,8 +44,7 @@ void res_get_line(struct api_request *r, struct api_answer *a)
 /* The index of the first number that somebody has. */
 #define TAKEN                                                                                      \
     "SELECT (t.i - 1)::text FROM jsonb_array_elements_text($1::jsonb) WITH ORDINALITY AS t (v, "   \
-    "i) "                                                                                          \
-    "JOIN core.number n ON n.number = t.v ORDER BY t.i LIMIT 1"
+    "i) JOIN core.number n ON n.number = t.v ORDER BY t.i LIMIT 1"
 
 /* In one statement: a policy makes a proposal of each of them, and the request ends there. */
 static bool add_numbers(struct api_request *r, struct api_answer *a, const char *line)

@@ -134,7 +134,7 @@ static bool note_end(struct api_request *r, struct api_answer *a, const struct g
     p[0] = PG_TEXT(view_of(object));
     p[1] = PG_TEXT(view_of(or_empty(text)));
     noted = api_query(r, a, "SELECT core.note_effect($1, $2::jsonb)", p, 2, NULL, NULL) == E_OK;
-    free(text);
+    free(text); /* jansson allocated it */
     json_decref(detail);
     return noted && api_commit(r, a);
 }

@@ -5,16 +5,18 @@
 #include "base/log.h"
 #include "base/secret.h"
 
+#define CREATED_AT   JSON_TIME("w.created_at")
+#define EXPIRES_AT   JSON_TIME("w.expires_at")
+#define SPENT_AT     JSON_TIME("w.spent_at")
+#define CANCELLED_AT JSON_TIME("w.cancelled_at")
 #define STATE                                                                                      \
     "CASE WHEN w.cancelled_at IS NOT NULL THEN 'cancelled' WHEN w.spent_at IS NOT NULL THEN "      \
     "'spent' WHEN w.expires_at < now() THEN 'expired' ELSE 'open' END"
 #define ORDER                                                                                      \
     "jsonb_build_object('work_order_id', w.work_order_id, 'line_id', w.line_id, 'hint', w.hint, "  \
-    "'state', " STATE ", 'created_at', " JSON_TIME("w.created_at") ", 'expires_at', " JSON_TIME(   \
-        "w.expires_at") ", 'spent_at', " JSON_TIME("w.spent_at") ", 'spent_by', "                  \
-                                                                 "encode(w.spent_by, 'hex'), "     \
-                                                                 "'cancelled_at', " JSON_TIME(     \
-                                                                     "w.cancelled_at") ")"
+    "'state', " STATE ", 'created_at', " CREATED_AT ", 'expires_at', " EXPIRES_AT                  \
+    ", 'spent_at', " SPENT_AT                                                                      \
+    ", 'spent_by', encode(w.spent_by, 'hex'), 'cancelled_at', " CANCELLED_AT ")"
 #define ORDER_BY_ID "SELECT " ORDER " FROM prov.work_order w WHERE w.work_order_id = $1::bigint"
 
 void res_list_orders(struct api_request *r, struct api_answer *a)

@@ -134,7 +134,7 @@ static json_t *insert(struct api_request *r, struct api_answer *a)
         row = api_row_json(a, res, 0, 0);
     }
     pg_result_free(res);
-    free(prefixes);
+    free(prefixes); /* jansson allocated it */
     return row;
 }
 
@@ -166,7 +166,7 @@ static void keep(struct api_request *r, json_t *row)
         LOG(LV_ERROR, "preemption.not_kept", KV("preemption", (const char *)id));
     }
     pg_result_free(res);
-    free(results);
+    free(results); /* jansson allocated it */
 }
 
 /* row: approved, and in the audit log. */

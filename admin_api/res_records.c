@@ -66,12 +66,12 @@ bool records_audit(struct api_request *r, struct api_answer *a, const char *obje
 
 /* ---- traces ---- */
 
+#define TRACE_AT           JSON_TIME("t.at")
+#define TRACE_CALL_STARTED JSON_TIME_MS("t.call_started")
 #define TRACE                                                                                      \
-    "jsonb_build_object('trace_id', t.id, 'at', " JSON_TIME(                                       \
-        "t.at") ", 'line_id', t.line_id, "                                                         \
-                "'caller', t.caller, 'called', t.called, 'private', t.private, "                   \
-                "'call_started_at', " JSON_TIME_MS(                                                \
-                    "t.call_started") ", 'call_id', t.call_id, 'node', t.node)"
+    "jsonb_build_object('trace_id', t.id, 'at', " TRACE_AT                                         \
+    ", 'line_id', t.line_id, 'caller', t.caller, 'called', t.called, 'private', t.private, "       \
+    "'call_started_at', " TRACE_CALL_STARTED ", 'call_id', t.call_id, 'node', t.node)"
 
 typedef void trace_read(struct api_request *r, struct api_answer *a);
 

@@ -34,15 +34,9 @@ static const char *const COLUMNS[] = {
 enum { N_COLUMNS = sizeof COLUMNS / sizeof *COLUMNS };
 
 #define FIELDS                                                                                     \
-    "c.cdr_id, " JSON_TIME_MS("c.started_at") ", " JSON_TIME_MS(                                   \
-        "c.answered_at") ", " JSON_TIME_MS("c.ended_at") ", " CDR_SECONDS                          \
-                                                         ", c.caller_line, c.callee_line, "        \
-                                                         "c.caller, c.called, "                    \
-                                                         "c.routed, c.route, c.status, c.end_by, " \
-                                                         "c.private::text, c.forwarded_by, "       \
-                                                         "c.attest, "                              \
-                                                         "c.priority, c.preempted_by, c.call_id, " \
-                                                         "c.node"
+    "c.cdr_id, " CDR_STARTED_AT ", " CDR_ANSWERED_AT ", " CDR_ENDED_AT ", " CDR_SECONDS            \
+    ", c.caller_line, c.callee_line, c.caller, c.called, c.routed, c.route, c.status, c.end_by, "  \
+    "c.private::text, c.forwarded_by, c.attest, c.priority, c.preempted_by, c.call_id, c.node"
 /* The list's parameters begin at $3: $1 and $2 are there for the sake of the numbers alone. */
 #define CURSOR(what)                                                                               \
     "DECLARE export NO SCROLL CURSOR FOR SELECT " what " FROM cdr.call c WHERE $1::text IS NULL "  \

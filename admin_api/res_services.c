@@ -11,8 +11,8 @@ enum { NO_ANSWER_S = 20 }; /* as in the table */
 /* ---- a line's record ---- */
 
 #define SERVICES_BY_LINE                                                                           \
-    "SELECT " JSON_SERVICES " FROM core.line l LEFT JOIN core.line_service s USING (line_id) "     \
-    "WHERE l.line_id = $1::bigint"
+    "SELECT " JSON_SERVICES                                                                        \
+    " FROM core.line l LEFT JOIN core.line_service s USING (line_id) WHERE l.line_id = $1::bigint"
 
 /* For a change, the record is locked when there is one; when there is none, the line is, which
  * keeps a feature code of the line itself from making one. */
@@ -112,12 +112,13 @@ void res_update_line_services(struct api_request *r, struct api_answer *a)
 
 /* ---- profiles ---- */
 
+#define CREATED_AT JSON_TIME("f.created_at")
 #define PROFILE                                                                                    \
     "jsonb_build_object('profile_id', f.profile_id, 'name', f.name, 'services', "                  \
     "jsonb_strip_nulls(jsonb_build_object('caller_id', f.caller_id, 'private', f.private, "        \
     "'reject_anonymous', f.rejects_anonymous, 'forward_always', f.forward_always, "                \
     "'forward_busy', f.forward_busy, 'forward_no_answer', f.forward_no_answer, 'no_answer_s', "    \
-    "f.no_answer_s)), 'created_at', " JSON_TIME("f.created_at") ")"
+    "f.no_answer_s)), 'created_at', " CREATED_AT ")"
 #define PROFILE_BY_ID                                                                              \
     "SELECT " PROFILE " FROM core.feature_profile f WHERE f.profile_id = $1::bigint"
 

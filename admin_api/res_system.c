@@ -37,12 +37,12 @@ static bool add_node(json_t *nodes, const struct gate_answer *g, json_int_t comm
 {
     json_int_t seq = json_integer_value(json_object_get(g->answer, "change_seq"));
     bool reached = g->e == E_OK;
-    bool there = reached && seq >= committed && json_is_true(json_object_get(g->answer, "followed"));
+    bool there =
+        reached && seq >= committed && json_is_true(json_object_get(g->answer, "followed"));
 
-    json_array_append_new(nodes, json_pack("{s:s, s:b, s:o, s:b}", "node", g->node, "reached",
-                                           reached, "change_seq",
-                                           reached ? json_integer(seq) : json_null(), "in_force",
-                                           there));
+    json_array_append_new(
+        nodes, json_pack("{s:s, s:b, s:o, s:b}", "node", g->node, "reached", reached, "change_seq",
+                         reached ? json_integer(seq) : json_null(), "in_force", there));
     return there || !reached;
 }
 
