@@ -458,7 +458,7 @@ class TheEnd(AdminTest):
     def test_what_is_wrong_is_said(self):
         for settings, said in (({"admin.listen": '"0.0.0.0:8443"'}, "admin.listen"), ({"tls.key": '"x.key"'}, "tls.certificate"),
                                ({"health.listen": '"0.0.0.0:1"'}, "health.listen"), ({"log.level": "loud"}, "log.level"),
-                               ({"redis.address": '"127.0.0.1:6379"'}, "keys.command"), ({"admin.no_such": "1"}, "admin.no_such")):
+                               ({"redis.address": '"127.0.0.1:6379"', "keys.command": '""'}, "keys.command"), ({"admin.no_such": "1"}, "admin.no_such")):
             with self.subTest(said):
                 config = self.stack.admin_config("wrong", settings=settings)
                 done = subprocess.run([self.stack.bin / "headgate-admin", "--config", config, "--check-config"],
