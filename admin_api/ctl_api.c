@@ -328,11 +328,15 @@ int ctl_post(struct ctl *c, const char *path, json_t *body, json_t **out)
     return rc;
 }
 
-/* The entity tag of what is there now; "" when it has none. */
+/* The entity tag of what is there now; "" when it has none. A query is the change's. */
 static int read_etag(struct ctl *c, const char *path, char etag[128])
 {
     struct ctl_reply r;
-    int rc = ctl_send(c, &(const struct ctl_ask){.method = "GET", .path = path}, &r);
+    char plain[CTL_PATH_MAX];
+    int rc = CTL_OK;
+
+    snprintf(plain, sizeof plain, "%.*s", (int)strcspn(path, "?"), path);
+    rc = ctl_send(c, &(const struct ctl_ask){.method = "GET", .path = plain}, &r);
 
     if (rc == CTL_OK && r.status >= 400) {
         rc = ctl_refused(c, &r);

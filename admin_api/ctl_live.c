@@ -152,24 +152,8 @@ int ctl_trunk_status(struct ctl *c, struct ctl_args *a)
         {.name = "state"},       {.name = "last_answer_s"}, {.name = "calls"},
         {.name = "calls_total"}, {.name = "refused"},       {.name = "failed"},
         {.name = "dns"},         {.name = "node"},          {0}};
-    json_t *answer = NULL, *silent = NULL;
-    size_t i = 0;
-    struct opts o = {.a = a};
 
-    opt_end(&o, 0, "trunk status");
-    if (o.rc == CTL_OK) {
-        o.rc = ctl_get(c, "/trunk-states", &answer);
-    }
-    if (o.rc != CTL_OK) {
-        return o.rc;
-    }
-    json_array_foreach(json_object_get(answer, "silent_nodes"), i, silent)
-    {
-        fprintf(stderr, "headgatectl: %s did not answer\n", json_string_value(silent));
-    }
-    o.rc = ctl_rows_raw(c, json_incref(json_object_get(answer, "items")), columns);
-    json_decref(answer);
-    return o.rc;
+    return list(c, a, "trunk status [--node NODE]", "/trunk-states", columns);
 }
 
 /* ---- nodes -------------------------------------------------------------------------------------

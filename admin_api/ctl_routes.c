@@ -9,7 +9,8 @@
 #define ROUTE_ADD                                                                                  \
     "route add NAME PREFIX (NEXT_HOP | --trunk TRUNK) [--emergency] [--priority N] [--weight N] "  \
     "[--max-channels N] [--time HOURS]"
-#define ROUTE_SET  "route set NAME [--prefix P] [--next-hop URI | --trunk TRUNK] [OPTION ...]"
+#define ROUTE_SET                                                                                  \
+    "route set NAME [--prefix P] [--next-hop URI | --trunk TRUNK] [OPTION ...] [--force]"
 #define RULE_ADD   "rule add NAME PREFIX [OPTION ...]"
 #define RULE_SET   "rule set NAME [--prefix P] [OPTION ...]"
 #define NUMBER_MAX 0x7fffffffu
@@ -68,6 +69,14 @@ static int find_route(struct ctl *c, const char *name, char path[CTL_PATH_MAX])
                : rc;
 }
 
+/* Also when it is the last emergency route that can be used. Other routes know no force. */
+static int put_force(char path[CTL_PATH_MAX], bool force)
+{
+    bool is_emergency = strncmp(path, "/emergency-routes/", 18) == 0;
+
+    return force && is_emergency ? ctl_query_add(path, "force", "true") : CTL_OK;
+}
+
 /* A trunk by its name; it takes the place of a next hop. */
 static int put_trunk(struct ctl *c, json_t *body, const char *trunk, bool is_new)
 {
@@ -122,6 +131,7 @@ int ctl_route_set(struct ctl *c, struct ctl_args *a)
 {
     char path[CTL_PATH_MAX];
     const char *trunk = NULL;
+    bool force = ctl_flag(a, "--force");
     json_t *body = json_object();
     struct opts o = {.a = a};
 
@@ -137,6 +147,9 @@ int ctl_route_set(struct ctl *c, struct ctl_args *a)
         o.rc = put_trunk(c, body, trunk, false);
     } else if (o.rc == CTL_OK && json_object_get(body, "next_hop") != NULL) {
         json_object_set_new(body, "trunk_id", json_null());
+    }
+    if (o.rc == CTL_OK) {
+        o.rc = put_force(path, force);
     }
     if (o.rc == CTL_OK) {
         return ctl_patch(c, path, body);
@@ -203,11 +216,15 @@ int ctl_route_list(struct ctl *c, struct ctl_args *a)
 int ctl_route_remove(struct ctl *c, struct ctl_args *a)
 {
     char path[CTL_PATH_MAX];
+    bool force = ctl_flag(a, "--force");
     struct opts o = {.a = a};
 
-    opt_end(&o, 1, "route remove NAME");
+    opt_end(&o, 1, "route remove NAME [--force]");
     if (o.rc == CTL_OK) {
         o.rc = find_route(c, a->v[0], path);
+    }
+    if (o.rc == CTL_OK) {
+        o.rc = put_force(path, force);
     }
     return o.rc == CTL_OK ? ctl_delete(c, path) : o.rc;
 }

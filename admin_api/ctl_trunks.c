@@ -242,18 +242,22 @@ int ctl_trunk_show(struct ctl *c, struct ctl_args *a)
 static int switch_trunk(struct ctl *c, struct ctl_args *a, const char *usage, bool disabled)
 {
     char path[CTL_PATH_MAX];
+    bool force = disabled && ctl_flag(a, "--force");
     struct opts o = {.a = a};
 
     opt_end(&o, 1, usage);
     if (o.rc == CTL_OK) {
         o.rc = path_of(c, a->v[0], path);
     }
+    if (o.rc == CTL_OK && force) { /* also when the last emergency route leads over it */
+        o.rc = ctl_query_add(path, "force", "true");
+    }
     return o.rc == CTL_OK ? ctl_patch(c, path, json_pack("{s:b}", "disabled", disabled)) : o.rc;
 }
 
 int ctl_trunk_disable(struct ctl *c, struct ctl_args *a)
 {
-    return switch_trunk(c, a, "trunk disable NAME", true);
+    return switch_trunk(c, a, "trunk disable NAME [--force]", true);
 }
 
 int ctl_trunk_enable(struct ctl *c, struct ctl_args *a)

@@ -204,6 +204,19 @@ class Routing(StackTest):
         self.drop(f"/emergency-routes/{first}?force=true")
         self.assertEqual(self.api.get("/emergency-routes")["items"], [])
 
+    def test_headgatectl_needs_force_too(self):
+        self.stack.ctl("trunk", "add", "psap", "127.0.0.1", "--ping", "0")
+        self.stack.ctl("route", "add", "sos", "911", "--trunk", "psap", "--emergency")
+        for words in (("trunk", "disable", "psap"), ("route", "remove", "sos")):
+            self.stack.ctl("trunk", "enable", "psap")
+            done = self.stack.ctl(*words, check=False)
+            self.assertEqual((done.returncode, done.stdout), (1, ""), done.stderr)
+            self.assertIn("no usable emergency route would be left", done.stderr)
+            self.stack.ctl(*words, "--force")
+        self.assertEqual(self.api.get("/emergency-routes")["items"], [])
+        self.stack.ctl("route", "add", "uk", "+44", "--trunk", "psap")
+        self.stack.ctl("route", "remove", "uk", "--force")
+
     def test_two_who_remove_the_last_two_at_once(self):
         for _ in range(3):
             ids = [self.make("/emergency-routes", name=f"e{i}", prefix="911", next_hop="sip:192.0.2.9:5060")["route_id"] for i in range(2)]
