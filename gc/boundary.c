@@ -7,6 +7,8 @@
 #include "authz/digest.h"
 #include "gc/boundary_int.h"
 #include "gc/context.h"
+#include "gc/priority_gate.h"
+#include "routing/snapshot.h"
 
 _Static_assert((int)METER_BOUNDARY_BODY_OPAQUE - (int)METER_BOUNDARY_ASSERTED ==
                    (int)RULE_BODY_OPAQUE - (int)RULE_ASSERTED,
@@ -154,13 +156,21 @@ static bool is_service(struct view osps, enum boundary_act act)
                       : view_eq_nocase(v, VIEW("EI")) || view_eq_nocase(v, VIEW("RING"));
 }
 
-bool boundary_is_blv(const struct inbound *in)
+/* Verifying and breaking in is for trunks that lead to operators, not for each believed peer. */
+static bool is_operator(struct worker *w, const struct party *from)
+{
+    const struct trunk *t = trunk_row(w, from->trunk);
+
+    return boundary_is_believed(from) && t != NULL && t->is_operator;
+}
+
+bool boundary_is_blv(struct worker *w, const struct inbound *in)
 {
     const struct sip_hdr *h = sip_header(in->m, SIP_H_P_DCS, 0) != NULL
                                   ? sip_header_named(in->m, VIEW("P-DCS-OSPS"))
                                   : NULL;
 
-    return h != NULL && is_service(h->value, BLV) && boundary_is_believed(&in->proof.who);
+    return h != NULL && is_service(h->value, BLV) && is_operator(w, &in->proof.who);
 }
 
 /* RFC 5503 section 6.2: an operator breaks into a call that began as a verification, and rings back
@@ -170,7 +180,7 @@ static bool barges_here(const struct crossing *c, struct view osps)
     bool from_caller = false;
     const struct call *call = call_find(c->w, c->m, NULL, &from_caller);
 
-    if (call == NULL || !is_service(osps, BARGES)) {
+    if (call == NULL || !is_service(osps, BARGES) || !is_operator(c->w, c->from)) {
         return false;
     }
     return view_eq_nocase(view_trim(osps), VIEW("EI")) ? call->is_blv && from_caller : !from_caller;
@@ -193,8 +203,9 @@ static bool goes_by(const struct crossing *c, enum boundary_act act, const struc
     switch (act) {
     case REMOVE:
     case REFUSE:
-    case UNENTITLED:
         return true;
+    case UNENTITLED:
+        return !priority_passes(c->w, c->from, h->value);
     case PRIVATE:
         return boundary_wants(c->m, VIEW("id"));
     case USER:
@@ -209,7 +220,7 @@ static bool goes_by(const struct crossing *c, enum boundary_act act, const struc
                !boundary_is_psap(c->w, c->from);
     case BLV:
     case BARGES:
-        return !is_service(h->value, act);
+        return !is_service(h->value, act) || !is_operator(c->w, c->from);
     case OURS:
         return is_ours(c->w, h);
     case PASS:
@@ -291,36 +302,8 @@ struct refusal {
     enum boundary_rule_id rule;
     unsigned status;
     struct view extra;
-    char reason[96];
+    char reason[96], room[PRIORITY_LINE_MAX];
 };
-
-static bool is_known_namespace(struct view value)
-{
-    static const char *const names[] = {"dsn.", "drsn.", "q735.", "ets.", "wps.", "esnet."};
-
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        if (view_starts_nocase(value, view_of(names[i]))) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* RFC 4412 sections 4.6.1, 4.6.2: no line may ask for priority. */
-static unsigned priority_status(const struct sip_msg *m)
-{
-    for (const struct sip_hdr *h = sip_header(m, SIP_H_RESOURCE_PRIORITY, 0); h != NULL;
-         h = sip_header(m, SIP_H_RESOURCE_PRIORITY, sip_header_index(m, h) + 1)) {
-        struct sip_list l = sip_list_over(h->value);
-        struct view one;
-        while (sip_list_next(&l, &one)) {
-            if (is_known_namespace(one)) {
-                return 403;
-            }
-        }
-    }
-    return 417;
-}
 
 static void refuse_body(const struct crossing *c, struct refusal *r)
 {
@@ -343,15 +326,13 @@ static void look_at(const struct crossing *c, const struct sip_hdr *h, struct re
         r->status = 403;
         break;
     case BLV:
-        r->status = is_service(h->value, BLV) ? 0 : 403;
+        r->status = is_service(h->value, BLV) && is_operator(c->w, c->from) ? 0 : 403;
         break;
     case BARGES:
         r->status = barges_here(c, h->value) ? 0 : 403;
         break;
     case UNENTITLED:
-        r->status = sip_list_has(c->m, SIP_H_REQUIRE, VIEW("resource-priority"))
-                        ? priority_status(c->m)
-                        : 0;
+        r->status = priority_status(c->w, c->m, c->from, r->room, &r->extra);
         break;
     case CRITICAL:
         r->status = boundary_wants(c->m, VIEW("critical")) &&

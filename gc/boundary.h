@@ -30,8 +30,8 @@ bool boundary_check(struct worker *w, const struct inbound *in, bool is_emergenc
 void boundary_edit(struct worker *w, struct sip_edit *e, const struct party *from,
                    const struct party *to, bool tells_all, char room[SIP_MAX_BYTES]);
 bool boundary_is_peer(const struct party *p); /* a trunk, gateway or provisioning server */
-/* Busy-line verification, asked for by somebody who may (RFC 5503 section 6). */
-bool boundary_is_blv(const struct inbound *in);
+/* Busy-line verification, asked for by a trunk of operators (RFC 5503 section 6). */
+bool boundary_is_blv(struct worker *w, const struct inbound *in);
 bool boundary_is_inside(const struct party *to);     /* private identities may go there */
 bool boundary_is_believed(const struct party *from); /* what it asserts counts */
 /* Whether emergency calls go to that gateway: it alone may call back as a PSAP (RFC 7090). */

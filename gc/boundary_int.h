@@ -28,9 +28,11 @@ enum boundary_act {
     NOT_PEER,   /* removed but towards trunks and provisioning servers */
     FOREIGN,    /* Reason of another protocol than SIP and Q.850: removed */
     CALLS_BACK, /* Priority: psap-callback of anybody but a PSAP: removed */
-    UNENTITLED, /* removed; with Require: resource-priority the request is refused */
-    BLV,        /* P-DCS-OSPS: as REFUSE, unless it is BLV */
-    BARGES,     /* P-DCS-OSPS: as REFUSE, unless it is EI or RING, each where it belongs */
+    UNENTITLED, /* Resource-Priority that its sender may not ask for: 403, 417, 420; where nothing
+                   can be refused: removed (priority_gate.h) */
+    BLV,        /* P-DCS-OSPS: as REFUSE, unless it is BLV of an operator trunk */
+    BARGES,     /* P-DCS-OSPS: as REFUSE, unless it is EI or RING of an operator trunk, where it
+                   belongs */
     CRITICAL,   /* Privacy: refused with 500 when a critical level cannot be given */
     OURS,       /* proof that was for us: removed */
     URIS,       /* headers inside of its URIs are looked at */

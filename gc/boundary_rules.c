@@ -153,7 +153,7 @@ const struct boundary_rule boundary_rules[RULE_COUNT] = {
     [RULE_P_OTHER]             = {{EVERY(REMOVE), EVERY(REMOVE), EVERY(PASS)}},
     [RULE_IMS]                 = {{EVERY(REMOVE), EVERY(REMOVE), EVERY(PASS)}},
     [RULE_RESOURCE]            = {{EACH(UNENTITLED, UNENTITLED, UNENTITLED, REMOVE), EVERY(PASS),
-                                   EVERY(PASS)}},
+                                 EACH(UNENTITLED, UNENTITLED, UNENTITLED, PASS)}},
     [RULE_ACCEPT_RESOURCE]     = {{EVERY(REMOVE), EVERY(PASS), EVERY(PASS)}},
     [RULE_ALERT]               = {{EVERY(REMOVE), EVERY(PASS), EVERY(PASS)}},
     [RULE_CALL_INFO]           = {{EVERY(REMOVE), EVERY(USER), EVERY(PASS)}},

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "gc/displace.h"
 #include "gc/divert.h"
 
 static struct hlink **head_of(struct worker *w, struct view call_id)
@@ -117,14 +118,15 @@ static void begin_trace(struct call *c)
     c->trace = trace_begin(c->w->trace, &t);
 }
 
-static bool is_full(const struct worker *w, bool is_emergency, bool is_usage)
+/* uses_reserve: emergency calls, and calls that wait for the place of another one. */
+static bool is_full(const struct worker *w, bool uses_reserve, bool is_usage)
 {
     size_t most = w->set->max_calls;
 
     if (is_usage) {
         return w->n_usages >= w->set->max_usages;
     }
-    return w->n_calls >= (is_emergency ? most + most / 4 + 64 : most);
+    return w->n_calls >= (uses_reserve ? most + most / 4 + 64 : most);
 }
 
 static void count_live(const struct call *c, int by)
@@ -136,6 +138,7 @@ static void count_live(const struct call *c, int by)
         return;
     }
     w->n_calls += (size_t)by;
+    w->n_routine += c->is_routine ? (size_t)by : 0;
     atomic_store_explicit(&w->shown_calls, w->n_calls, memory_order_relaxed);
     meter_by(w, METER_CALLS, by);
 }
@@ -195,6 +198,32 @@ static void enter(struct call *c)
     count_live(c, 1);
 }
 
+/* Who may take its place, and whose it may take. */
+static void hold_things(struct call *c, const struct call_start *s)
+{
+    bool is_provisioning = s->dialled.class == DIAL_PROVISIONING;
+
+    c->is_routine = !s->is_emergency && !s->is_call_back && !is_provisioning &&
+                    (s->ask == NULL || s->ask->rank == 0);
+    if (s->ask != NULL) {
+        snprintf(c->priority, sizeof c->priority, "%s", s->ask->value);
+        c->may_take = s->preempts ? s->ask->rank : 0;
+    }
+    c->holding = (struct holding){.number = c->number,
+                                  .began_us = c->start_us,
+                                  .caller_line = c->caller_line,
+                                  .worker = c->w->index,
+                                  .rank = s->ask != NULL ? (uint8_t)s->ask->defends : 0,
+                                  .spared = s->is_emergency || s->is_call_back ? SPARED_EMERGENCY
+                                            : is_provisioning                  ? SPARED_PROVISIONING
+                                                                               : SPARED_NOT,
+                                  .id = c->id,
+                                  .call_id = c->call_id,
+                                  .caller = c->caller_text,
+                                  .called = c->routed};
+    holdings_put(c->w->ws->holdings, &c->holding);
+}
+
 static struct view record_text(struct view v)
 {
     return view_sub(v, 0, CDR_TEXT_MAX - 1);
@@ -216,7 +245,8 @@ enum err call_begin(struct worker *w, const struct call_start *s, struct call **
                            record_text(view_of(s->caller)), record_text(s->called),
                            record_text(view_of(s->dialled.e164))};
     struct call *c = NULL;
-    enum err e = is_full(w, s->is_emergency, s->is_usage) ? FAIL(E_FULL) : E_OK;
+    bool uses_reserve = s->is_emergency || s->preempts;
+    enum err e = is_full(w, uses_reserve, s->is_usage) ? FAIL(E_FULL) : E_OK;
 
     TRY(e);
     c = call_new(w, &t);
@@ -232,6 +262,7 @@ enum err call_begin(struct worker *w, const struct call_start *s, struct call **
     TRY(fill_caller(c, s->in));
     if (!c->is_usage) {
         begin_trace(c);
+        hold_things(c, s);
     }
     enter(c);
     call_tell(c, CALL_EVENT_STARTED, 0, "");
@@ -280,6 +311,8 @@ static void fill_cdr(const struct call *c, struct cdr *out)
     }
     divert_record(c, out);
     out->attest[0] = c->attest;
+    copy_text(out->priority, sizeof out->priority, view_of(c->priority));
+    copy_text(out->preempted_by, sizeof out->preempted_by, view_of(c->preempted_by));
 }
 
 static void write_cdr(const struct call *c, unsigned status, const char *end_by)
@@ -307,6 +340,7 @@ void call_end(struct call *c, unsigned status, const char *end_by)
     hlist_drop(&c->by_call_id);
     loop_timer_stop(w->loop, &c->age);
     own_forget(c);
+    displace_forget(c);
     count_live(c, -1);
     if (c->is_usage) {
         if (c->has_line) {
@@ -315,6 +349,7 @@ void call_end(struct call *c, unsigned status, const char *end_by)
         call_release(c); /* the table's */
         return;
     }
+    holdings_drop(w->ws->holdings, &c->holding);
     if (c->has_line) {
         limits_line_give(w->ws->limits, c->line);
     }
@@ -333,6 +368,7 @@ void call_route(struct call *c, const char *route, uint64_t callee_line, const c
 {
     copy_text(c->route, sizeof c->route, view_of(route));
     c->routed_line = callee_line;
+    call_note_way(c);
     trace_route(c->w->trace, c->trace, VIEW(""), view_of(route), callee_line);
     call_tell(c, CALL_EVENT_ROUTED, 0, "");
     LOG(LV_INFO, "call.setup", KV("call", (const char *)c->id), KV("call_id", c->call_id),
@@ -390,6 +426,17 @@ struct call *call_usage_of_tag(struct worker *w, struct view call_id, struct vie
         struct call *c = HLIST_OF(p, struct call, by_call_id);
         if (c->is_usage && view_eq(view_of(c->call_id), call_id) &&
             view_eq(view_of(c->caller.tag), caller_tag)) {
+            return c;
+        }
+    }
+    return NULL;
+}
+
+struct call *call_of_number(struct worker *w, struct view call_id, uint64_t number)
+{
+    for (struct hlink *p = *head_of(w, call_id); p != NULL; p = p->next) {
+        struct call *c = HLIST_OF(p, struct call, by_call_id);
+        if (!c->is_usage && c->number == number) {
             return c;
         }
     }

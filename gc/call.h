@@ -11,6 +11,9 @@
 #define GC_CALL_H
 
 #include "gc/call_events.h"
+#include "gc/holdings.h"
+#include "gc/preempt.h"
+#include "gc/priority.h"
 #include "gc/trunks.h"
 #include "gc/worker_int.h"
 
@@ -42,6 +45,8 @@ struct dialog {
     uint64_t session_due_ms; /* mono: not refreshed until then, it is over (RFC 4028); 0: never */
     uint64_t usage_due_ms;   /* mono: a subscription of REFER or SUBSCRIBE lives in it until then */
 };
+
+enum preempted { PREEMPTED_NOT, PREEMPTED_BY_CALL, PREEMPTED_BY_ADMINISTRATOR };
 
 struct call {
     struct hlink by_call_id;
@@ -78,6 +83,13 @@ struct call {
     const char *end_by;     /* literal; who asked for the end, NULL: nobody yet */
     struct loop_timer age;
     char route[CDR_TEXT_MAX];
+    struct holding holding;
+    bool is_routine;   /* without priority: emergency modes limit it (emergency_mode.h) */
+    unsigned may_take; /* rank below which calls may be its victims; 0: it preempts nobody */
+    char priority[PRIORITY_VALUE_MAX]; /* r-value that was granted; empty: none */
+    enum preempted preempt_cause;
+    char preempted_by[PREEMPT_BY_BYTES];
+    struct displacing *displacing; /* displace.h; NULL: it waits for no victim */
     /* These stand in `texts`, which has just their size. */
     const char *call_id;
     const char *to_uri; /* of the INVITE: the callee's name in its dialogs */
@@ -92,6 +104,9 @@ struct call_start {
     const char *caller;   /* verified number, or what is known of the source */
     uint64_t caller_line; /* 0: none */
     bool is_emergency, is_usage;
+    bool is_call_back;              /* of a PSAP */
+    const struct priority_ask *ask; /* what it asks and may; NULL: nothing */
+    bool preempts;                  /* its sender may take others' places */
 };
 
 /* E_FULL: limit (not for emergency calls, whose reserve counts); E_NOMEM. */
@@ -106,6 +121,8 @@ void call_route(struct call *c, const char *route, uint64_t callee_line, const c
 struct call *call_find(struct worker *w, const struct sip_msg *m, struct dialog **out_dialog,
                        bool *out_from_caller);
 struct call *call_by_id(struct worker *w, struct view id);
+/* Of the worker's calls, live; NULL. */
+struct call *call_of_number(struct worker *w, struct view call_id, uint64_t number);
 /* Learns what a response to the INVITE says of the callee. NULL: no tag, or too many. */
 struct dialog *call_dialog(struct call *c, const struct sip_msg *response, const struct leg *leg);
 void call_answered(struct call *c, struct dialog *d);
@@ -177,7 +194,8 @@ void calls_free(struct worker *w); /* at the end of the worker: no CDRs get lost
 /* An event of the call; status and end_by: CALL_EVENT_ENDED only. */
 void call_tell(const struct call *c, enum call_event_kind kind, unsigned status,
                const char *end_by);
-void call_show_trunks(const struct call *c); /* way_in or way_out changed */
+void call_show_trunks(struct call *c); /* way_in or way_out changed */
+void call_note_way(struct call *c);    /* routed_line, way_in or way_out changed */
 
 /* Trace of a message of the call; c may be NULL. */
 void call_trace_in(struct call *c, const struct inbound *in, const char *note);

@@ -43,7 +43,7 @@ static size_t write_request(struct worker *w, const struct call *c, const struct
     struct sip_text t = {.p = w->out, .max = sizeof w->out - SEAL_ROOM};
     struct net_addr own = worker_address(w, flow);
     struct target way;
-    char text[NET_TEXT_MAX], room[ASSERTED_MAX];
+    char text[NET_TEXT_MAX], room[ASSERTED_MAX], preempted[PREEMPT_REASON_BYTES];
     bool to_callee = r->from == &c->caller;
 
     route_towards(r->to, &way);
@@ -58,7 +58,9 @@ static size_t write_request(struct worker *w, const struct call *c, const struct
              to_callee ? names_of_caller(w, c, r->naming, &r->to->who, room) : NULL);
     add_name(&t, "To", r->to, to_callee ? c->to_shown : NULL);
     sip_text_add(&t, "Call-ID: %s\r\nCSeq: %u %s\r\n", c->call_id, r->cseq, r->method);
-    if (r->reason != NULL) {
+    if (preempt_reason(c, &r->to->who, preempted)) {
+        sip_text_add(&t, "Reason: %s\r\n", preempted);
+    } else if (r->reason != NULL) {
         sip_text_add(&t, "Reason: Q.850;cause=31;text=\"%s\"\r\n", r->reason);
     }
     sip_text_add(&t, "Content-Length: 0\r\n\r\n");
@@ -70,6 +72,7 @@ static enum err send_own(struct call *c, const struct own_request *r, struct leg
 {
     struct worker *w = c->w;
     struct target t = {.who = r->to->who, .flow = r->to->flow};
+    char note[PREEMPT_BY_BYTES + 32];
     size_t n = write_request(w, c, r, &t.flow, leg->branch);
     enum err e = n > 0 ? seal(w, &t.who, w->out, sizeof w->out, &n) : FAIL(E_RANGE);
 
@@ -82,7 +85,9 @@ static enum err send_own(struct call *c, const struct own_request *r, struct leg
         leg_abandon(leg);
         return e;
     }
-    call_trace_out(c, &t.flow, &t.who, view_from(w->out, n), "made here");
+    snprintf(note, sizeof note, "made here%s%s",
+             c->preempt_cause != PREEMPTED_NOT ? ": preempted by " : "", c->preempted_by);
+    call_trace_out(c, &t.flow, &t.who, view_from(w->out, n), note);
     if (strcmp(r->method, "ACK") == 0) {
         leg_abandon(leg);
         return worker_send(w, &t.flow, view_from(w->out, n));

@@ -22,13 +22,26 @@ static void name_of_trunk(const struct call *c, const struct trunk_use *use,
     text_put(dst, TRUNK_NAME_MAX, row != NULL ? row->name : VIEW(""));
 }
 
-void call_show_trunks(const struct call *c)
+void call_show_trunks(struct call *c)
 {
     char in[TRUNK_NAME_MAX], out[TRUNK_NAME_MAX];
 
     name_of_trunk(c, &c->way_in, in);
     name_of_trunk(c, &c->way_out, out);
     trace_trunks(c->w->trace, c->trace, in, out);
+    call_note_way(c);
+}
+
+void call_note_way(struct call *c)
+{
+    const struct holding_way way = {.callee_line = c->routed_line,
+                                    .trunk_in = c->way_in.trunk,
+                                    .trunk_out = c->way_out.trunk,
+                                    .route_out = c->way_out.route};
+
+    if (c->holding.is_held) {
+        holdings_way(c->w->ws->holdings, &c->holding, &way);
+    }
 }
 
 void call_tell(const struct call *c, enum call_event_kind kind, unsigned status, const char *end_by)

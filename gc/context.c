@@ -1,4 +1,5 @@
 /* One proxied request: its life, its answers upwards, its end (RFC 3261 sections 16.6 to 16.10). */
+#include <stdio.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -275,6 +276,16 @@ void ctx_answer(struct ctx *c, size_t n)
 
 /* ---- CANCEL ------------------------------------------------------------------------------------
  */
+static void refuse_forced(struct ctx *c, unsigned status)
+{
+    char reason[PREEMPT_REASON_BYTES], extra[PREEMPT_REASON_BYTES + 12] = "";
+
+    if (c->call != NULL && preempt_reason(c->call, &c->from, reason)) {
+        snprintf(extra, sizeof extra, "Reason: %s\r\n", reason);
+    }
+    ctx_refuse(c, status, NULL, view_of(extra));
+}
+
 void ctx_cancel(struct ctx *c, unsigned forced)
 {
     if (c->is_final) {
@@ -283,7 +294,7 @@ void ctx_cancel(struct ctx *c, unsigned forced)
     c->is_cancelled = true;
     ctx_cancel_legs(c, NULL, NULL);
     if (forced != 0) {
-        ctx_refuse(c, forced, NULL, VIEW(""));
+        refuse_forced(c, forced);
     } else if (c->n_pending == 0) {
         best_send(c);
     }

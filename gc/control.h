@@ -32,6 +32,12 @@
  * (call_events.h); without a place of this node: none, only where it is now
  *              {"op":"alarms"}              ->
  * {"ok":true,"alarms":[{"alarm","severity","object","text"}]} what is wrong now
+ *              {"op":"preempt","id","who","approved","scope":"call|number|trunk|region",
+ * "call"|"number"|"trunk":"..", "prefixes":[..],"max":N,"below":"dsn.flash","dry_run":B} ->
+ * {"ok":true,"ended":N,"calls":[{"call","call_id","caller","called","rank","outcome","had_by"}]}
+ * (gc/preempt.h)
+ *              {"op":"emergency"}           -> {"ok":true,"emergency_modes":[{"id","scope",
+ * "share","declared_by","declared_at","ends_at","reason"}]} in force; status has them too
  *            Errors: {"ok":false,"error":"..."}. A list that was cut has "truncated":true.
  * Ladder     entry: {"at_us","from","to","text" (start
  * line),"mac":"ok|none|bad|replay|psk|digest|made|-","note" (routing decision), "octets" (whole

@@ -52,5 +52,9 @@ void control_op_alarms(struct control_ask *a, json_t *answer); /* control_alarms
 void control_op_route(struct control_ask *a, json_t *answer);
 void control_op_trunks(struct control_ask *a, json_t *answer); /* control_trunks.c */
 void control_op_peers(struct control_ask *a, json_t *answer);  /* control_peers.c */
+/* control_preempt.c */
+void control_op_preempt(struct control_ask *a, json_t *answer);
+void control_op_emergency(struct control_ask *a, json_t *answer);
+json_t *control_emergency_modes(const struct control_cfg *cfg);
 
 #endif

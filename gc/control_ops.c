@@ -172,6 +172,7 @@ static void op_status(struct control_ask *a, json_t *answer)
     control_put(answer, "cdr_queued", control_count(h.cdr_queued));
     control_put(answer, "cdr_spilled", control_count(h.cdr_spilled));
     control_put(answer, "cdr_lost", control_count(h.cdr_lost));
+    control_put(answer, "emergency_modes", control_emergency_modes(a->cfg));
 }
 
 /* How far this node has followed the database. Asking makes it look. */
@@ -375,14 +376,15 @@ static const struct {
     const char *name;
     void (*fn)(struct control_ask *a, json_t *answer);
 } OPS[] = {
-    {"status", op_status},         {"changes", op_changes},
-    {"calls", control_op_calls},   {"recent", control_op_recent},
-    {"call", control_op_call},     {"registrations", op_registrations},
-    {"sessions", op_sessions},     {"ps", op_ps},
-    {"end", control_op_end},       {"events", control_op_events},
-    {"alarms", control_op_alarms}, {"seal_credential", op_seal_credential},
-    {"seal_trunk", op_seal_trunk}, {"route", control_op_route},
-    {"trunks", control_op_trunks}, {"peers", control_op_peers},
+    {"status", op_status},           {"changes", op_changes},
+    {"calls", control_op_calls},     {"recent", control_op_recent},
+    {"call", control_op_call},       {"registrations", op_registrations},
+    {"sessions", op_sessions},       {"ps", op_ps},
+    {"end", control_op_end},         {"events", control_op_events},
+    {"alarms", control_op_alarms},   {"seal_credential", op_seal_credential},
+    {"seal_trunk", op_seal_trunk},   {"route", control_op_route},
+    {"trunks", control_op_trunks},   {"peers", control_op_peers},
+    {"preempt", control_op_preempt}, {"emergency", control_op_emergency},
 };
 
 static void run_op(struct control_ask *a, json_t *answer)

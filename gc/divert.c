@@ -46,6 +46,7 @@ static void note_way(struct call *c, const char *route, uint64_t callee_line)
 {
     snprintf(c->route, sizeof c->route, "%s", route);
     c->routed_line = callee_line;
+    call_note_way(c);
     trace_route(c->w->trace, c->trace, view_of(c->forward->routed), view_of(route), callee_line);
 }
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/health.h"
@@ -14,6 +15,7 @@
 #include "gc/call_events.h"
 #include "gc/certs.h"
 #include "gc/control.h"
+#include "gc/emergency_mode.h"
 #include "gc/hep.h"
 #include "gc/park.h"
 #include "gc/stir_service.h"
@@ -54,6 +56,31 @@ struct gate {
 
 /* ---- health ------------------------------------------------------------------------------------
  */
+/* As many as there is room for; the strictest matter most, and there is one as a rule. */
+static void put_modes(const struct gate *g, char *dst, size_t dst_bytes)
+{
+    struct mode_shown v[EMERGENCY_MODES_MAX];
+    size_t n = emergency_modes_view(g->workers, v, EMERGENCY_MODES_MAX), at = 0;
+
+    dst[0] = 0;
+    for (size_t i = 0; i < n; i++) {
+        char one[128], when[32] = "";
+        time_t ends = (time_t)(v[i].ends_us / 1000000);
+        struct tm tm;
+        if (gmtime_r(&ends, &tm) != NULL) {
+            strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", &tm);
+        }
+        int more = snprintf(
+            one, sizeof one, "%s{\"id\":%llu,\"scope\":\"%s\",\"share\":%u,\"ends_at\":\"%s\"}",
+            i > 0 ? "," : "", (unsigned long long)v[i].id, v[i].scope, v[i].share, when);
+        if (more < 0 || (size_t)more >= dst_bytes - at) {
+            return;
+        }
+        memcpy(dst + at, one, (size_t)more + 1);
+        at += (size_t)more;
+    }
+}
+
 static bool on_ready(void *arg, char *json, size_t json_bytes)
 {
     const struct gate *g = arg;
@@ -61,7 +88,9 @@ static bool on_ready(void *arg, char *json, size_t json_bytes)
     struct ps_state ps[GC_PS_MAX];
     size_t n = workers_ps(g->workers, ps, GC_PS_MAX), healthy = 0;
     bool ready = false;
+    char modes[400];
 
+    put_modes(g, modes, sizeof modes);
     store_health(g->store, &h);
     for (size_t i = 0; i < n; i++) {
         healthy += ps[i].healthy;
@@ -71,12 +100,12 @@ static bool on_ready(void *arg, char *json, size_t json_bytes)
              "{\"ready\":%s,\"degraded\":%s,\"draining\":%s,\"snapshot\":\"%s\","
              "\"postgres\":\"%s\",\"redis\":\"%s\",\"provisioning\":\"%s\","
              "\"provisioning_healthy\":%zu,\"provisioning_servers\":%zu,"
-             "\"cdr_spilled\":%llu,\"cdr_lost\":%llu}\n",
+             "\"cdr_spilled\":%llu,\"cdr_lost\":%llu,\"emergency_modes\":[%s]}\n",
              ready ? "true" : "false",
              ready && (!h.postgres_up || !h.redis_up || healthy == 0) ? "true" : "false",
              g->draining ? "true" : "false", h.have_snapshot ? "present" : "missing",
              h.postgres_up ? "up" : "down", h.redis_up ? "up" : "down", healthy > 0 ? "up" : "down",
-             healthy, n, (unsigned long long)h.cdr_spilled, (unsigned long long)h.cdr_lost);
+             healthy, n, (unsigned long long)h.cdr_spilled, (unsigned long long)h.cdr_lost, modes);
     return ready;
 }
 

@@ -134,12 +134,18 @@ out:
 /* A CANCEL may only follow a provisional response; until there is one it waits. */
 void leg_cancel(struct leg *l, const char *reason)
 {
+    char preempted[PREEMPT_REASON_BYTES];
+
     if (l->is_final || l->is_cancelled || l->txn == NULL) {
         return;
     }
     if (!l->is_provisional) {
         l->wants_cancel = true;
         return;
+    }
+    if (reason == NULL && l->ctx != NULL && l->ctx->call != NULL &&
+        preempt_reason(l->ctx->call, &l->who, preempted)) {
+        reason = preempted;
     }
     l->is_cancelled = true;
     sip_ctxn_cancelled(l->txn);

@@ -78,8 +78,19 @@
       REFUSE_HELP)                                                                                 \
     X(REFUSED_MEDIA_KEYS, COUNTER, "headgate_calls_refused_total", "reason=\"media_keys\"",        \
       REFUSE_HELP)                                                                                 \
+    X(REFUSED_PRIORITY, COUNTER, "headgate_calls_refused_total", "reason=\"priority\"",            \
+      REFUSE_HELP)                                                                                 \
+    X(REFUSED_MODE, COUNTER, "headgate_calls_refused_total", "reason=\"emergency_mode\"",          \
+      REFUSE_HELP)                                                                                 \
     X(REFUSED_UNPROVEN, COUNTER, "headgate_calls_refused_total", "reason=\"unproven_limit\"",      \
       REFUSE_HELP)                                                                                 \
+    X(PREEMPTED, COUNTER, "headgate_calls_preempted_total", NULL,                                  \
+      "Calls that were ended for others")                                                          \
+    X(DISPLACING, COUNTER, "headgate_calls_displacing_total", NULL,                                \
+      "Calls of priority that waited for the place of another one")                                \
+    X(MODES, GAUGE, "headgate_emergency_modes", NULL, "Emergency modes in force")                  \
+    X(MODE_SHARE, GAUGE, "headgate_emergency_share_percent", NULL,                                 \
+      "Smallest share of calls without priority that a mode of scope all leaves; 100: no mode")    \
     X(ANSWERED, COUNTER, "headgate_calls_answered_total", NULL, "Calls that were answered")        \
     X(CALLS, GAUGE, "headgate_calls", NULL, "Live calls")                                          \
     X(SUBSCRIPTIONS, GAUGE, "headgate_subscriptions", NULL,                                        \

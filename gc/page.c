@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "gc/priority_gate.h"
 #include "gc/setup.h"
 #include "gc/trunks.h"
 
@@ -15,10 +16,22 @@ static const char allowed[] =
     "Supported: timer\r\n";
 const struct view allow_header = {allowed, sizeof allowed - 1};
 
+/* The long list is nothing to send to an address that may be forged. */
+static void answer_options(struct worker *w, const struct inbound *in)
+{
+    char room[PRIORITY_LINE_MAX], extra[sizeof allowed + PRIORITY_LINE_MAX + 64];
+    struct view accepted = in->proof.class != PROOF_UNKNOWN ? priority_accepted(w, room) : VIEW("");
+
+    snprintf(extra, sizeof extra, "%s%s%.*s", allowed,
+             w->plan->priority.is_on ? "Supported: resource-priority\r\n" : "", (int)accepted.n,
+             accepted.n > 0 ? accepted.p : "");
+    answer(w, in, 200, NULL, view_of(extra));
+}
+
 void options_in(struct worker *w, const struct inbound *in)
 {
     if (check_extensions(w, in, SIP_H_REQUIRE)) { /* it is meant for us: we are the server */
-        answer(w, in, 200, NULL, allow_header);
+        answer_options(w, in);
     }
 }
 

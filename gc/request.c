@@ -36,7 +36,12 @@ struct dialled dialled_of(const struct worker *w, struct view uri)
 
 /* ---- RFC 3261 section 16.3 ---------------------------------------------------------------------
  */
-/* Option tags in Require or Proxy-Require: we know none. Listed back in Unsupported. */
+static bool is_ours(const struct worker *w, struct view tag)
+{
+    return w->plan->priority.is_on && view_eq_nocase(tag, VIEW("resource-priority"));
+}
+
+/* Option tags in Require or Proxy-Require: we know but one. Listed back in Unsupported. */
 bool check_extensions(struct worker *w, const struct inbound *in, enum sip_hdr_id id)
 {
     char line[512];
@@ -50,7 +55,7 @@ bool check_extensions(struct worker *w, const struct inbound *in, enum sip_hdr_i
         while (sip_list_next(&l, &tag)) {
             struct cursor c = cursor_over(tag);
             struct view token;
-            if (cur_token(&c, 64, &token) == E_OK && cur_done(&c)) {
+            if (cur_token(&c, 64, &token) == E_OK && cur_done(&c) && !is_ours(w, token)) {
                 sip_text_add(&t, any ? ", " : "Unsupported: ");
                 sip_text_view(&t, token);
                 any = true;

@@ -111,6 +111,18 @@ const struct conf_field gc_fields[] = {
      "put before numbers that are dialled without an area code; empty: none"},
     {"dialing.national_digits", CONF_UINT, AT(national_digits), "10", 4, 14,
      "length of a national number"},
+    {"priority.enabled", CONF_BOOL, AT(priority_enabled), "true", 0, 0,
+     "Resource-Priority (RFC 4412) counts; priority.* is taken over by SIGHUP"},
+    {"priority.namespaces", CONF_LIST, AT(priority_namespaces), "dsn, drsn, q735, ets, wps, esnet",
+     1, PRIORITY_NAMESPACES, "those that are known here"},
+    {"priority.preempts", CONF_LIST, AT(priority_preempts), "", 0, PRIORITY_NAMESPACES,
+     "namespaces that take the place of other calls though they are made for queues (ets, wps, "
+     "esnet); dsn, drsn and q735 always do"},
+    {"priority.order", CONF_TEXT, AT(priority_order), "", 0, 0,
+     "r-values of all namespaces, lowest first, by spaces, equals joined by =; those left out are "
+     "not known; empty: equal levels of the namespaces are equal"},
+    {"priority.hides_reason", CONF_BOOL, AT(priority_hides_reason), "false", 0, 0,
+     "lines that are preempted are not told how (RFC 4411: cause 3)"},
     {"registration.expires_min", CONF_UINT, AT(expires_min_s), "60", 1, 86400,
      "seconds; shorter ones are refused with 423"},
     {"registration.expires_default", CONF_UINT, AT(expires_default_s), "600", 1, 604800,
@@ -419,6 +431,47 @@ out:
     return e;
 }
 
+/* ---- priority ----------------------------------------------------------------------------------
+ */
+static enum err join(const char *setting, const struct conf_list *list, char *dst, size_t dst_bytes,
+                     const struct complaint *c)
+{
+    size_t n = 0;
+
+    dst[0] = 0;
+    for (size_t i = 0; i < list->n; i++) {
+        int more = snprintf(dst + n, dst_bytes - n, "%s ", list->v[i]);
+        if (more < 0 || (size_t)more >= dst_bytes - n) {
+            return COMPLAIN(c, "%s: too long", setting);
+        }
+        n += (size_t)more;
+    }
+    return E_OK;
+}
+
+static enum err read_priority(const struct gc_settings *s, struct priority_plan *p,
+                              const struct complaint *c)
+{
+    char namespaces[128], preempts[128], why[160];
+    struct priority_texts t = {.order = view_of(s->priority_order)};
+    enum err e =
+        join("priority.namespaces", &s->priority_namespaces, namespaces, sizeof namespaces, c);
+
+    if (e == E_OK) {
+        e = join("priority.preempts", &s->priority_preempts, preempts, sizeof preempts, c);
+    }
+    if (e != E_OK) {
+        return e;
+    }
+    t.namespaces = view_of(namespaces);
+    t.preempting = view_of(preempts);
+    if (priority_plan_read(&t, p, why, sizeof why) != E_OK) {
+        return COMPLAIN(c, "priority: %s", why);
+    }
+    p->is_on = s->priority_enabled;
+    return E_OK;
+}
+
 /* ---- names and relations -----------------------------------------------------------------------
  */
 static bool is_name(const char *text, size_t max, const char *also)
@@ -531,6 +584,7 @@ enum err gc_settings_check(const struct gc_settings *s, struct gc_plan *out, cha
     TRY(read_dns(s, &p, &c));
     TRY(read_stir(s, &p.stir, &c));
     TRY(read_dialplan(s, &p.dialplan, &c));
+    TRY(read_priority(s, &p.priority, &c));
     *out = p;
 out:
     return e;
@@ -604,6 +658,7 @@ static bool is_reloaded(const char *name)
                                         "limits.unproven_",
                                         "limits.challenge_per_source",
                                         "limits.guesses_per_",
+                                        "priority.",
                                         "digest.md5",
                                         "limits.connections_per_source"};
 

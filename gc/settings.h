@@ -9,6 +9,7 @@
 #define GC_SETTINGS_H
 
 #include "base/conf.h"
+#include "gc/priority.h"
 #include "gc/stir_net.h"
 #include "routing/dialplan.h"
 #include "signaling/sip_flow.h"
@@ -58,6 +59,10 @@ struct gc_settings {
     uint64_t max_usages, usages_per_line; /* dialogs of SUBSCRIBE and REFER: worker, line */
     uint64_t max_last_calls;              /* lines whose last calls are remembered: node */
     uint64_t max_parked;                  /* requests that wait for another thread: worker */
+    bool priority_enabled;
+    struct conf_list priority_namespaces, priority_preempts;
+    const char *priority_order; /* empty: built-in */
+    bool priority_hides_reason;
     uint64_t ring_s; /* how long phones of one preference ring before those of the next */
     uint64_t session_expires_s, session_min_s; /* RFC 4028; 0: no session timers of ours */
     uint64_t expires_min_s, expires_default_s, expires_max_s;
@@ -95,7 +100,8 @@ struct gc_plan { /* the texts, understood */
     unsigned n_dns;
     struct net_addr dns[GC_DNS_MAX];
     struct dialplan dialplan;
-    struct net_addr hep;         /* family 0: none */
+    struct net_addr hep; /* family 0: none */
+    struct priority_plan priority;
     struct net_addr health, own; /* own: the first listener's address, shown to other nodes */
 };
 

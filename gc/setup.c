@@ -4,7 +4,10 @@
 
 #include "base/mem.h"
 #include "gc/boundary.h"
+#include "gc/displace.h"
+#include "gc/emergency_mode.h"
 #include "gc/last_calls.h"
+#include "gc/priority_gate.h"
 #include "gc/setup.h"
 #include "gc/stir.h"
 
@@ -95,6 +98,7 @@ static void refuse(struct worker *w, const struct setup *s, enum meter why, unsi
                         : why == METER_REFUSED_DRAINING   ? "draining"
                         : why == METER_REFUSED_BARRED     ? "barred"
                         : why == METER_REFUSED_IDENTITY   ? "identity"
+                        : why == METER_REFUSED_MODE       ? "emergency_mode"
                         : why == METER_REFUSED_UNPROVEN   ? "unproven_limit"
                         : why == METER_REFUSED_MEDIA_KEYS ? "media_keys"
                                                           : "route";
@@ -105,11 +109,13 @@ static void refuse(struct worker *w, const struct setup *s, enum meter why, unsi
     answer(w, s->in, status, reason, status == 503 ? retry_after() : VIEW(""));
 }
 
-static bool is_loaded(const struct worker *w)
+/* Who preempts takes the place of another call at the end (displace.h). */
+static bool is_loaded(const struct worker *w, bool preempts)
 {
     const struct gc_settings *set = w->set;
 
-    return w->n_calls >= set->max_calls || sip_txn_count(w->txns) >= set->max_transactions;
+    return (w->n_calls >= set->max_calls && !preempts) ||
+           sip_txn_count(w->txns) >= set->max_transactions;
 }
 
 static bool may_provision(struct worker *w, const struct setup *s)
@@ -204,7 +210,7 @@ static bool is_allowed(struct worker *w, struct setup *s)
         refuse(w, s, METER_REFUSED_DRAINING, 503, NULL);
         return false;
     }
-    if (is_loaded(w)) {
+    if (is_loaded(w, s->preempts)) {
         refuse(w, s, METER_REFUSED_LIMIT, 503, NULL);
         return false;
     }
@@ -280,9 +286,13 @@ static void understand(struct worker *w, const struct inbound *in, struct setup 
         s->keys[0] = 0;
     }
     s->is_call_back = is_call_back(w, s);
+    priority_granted(w, in, &s->ask);
     if (in->proof.class == PROOF_PROVEN && s->snap != NULL) {
         s->line = snapshot_line(s->snap, in->proof.who.line);
     }
+    /* From a line only its administrator preempts; a trunk's own switch answers for its callers. */
+    s->preempts = s->ask.preempts &&
+                  (s->line != NULL ? s->line->level > 0 : in->proof.class == PROOF_TRUSTED);
     if (s->line != NULL) {
         read_code(w, s);
     }
@@ -375,7 +385,9 @@ static void send_it(struct worker *w, const struct setup *s, const struct route_
     c->n_targets = y.n;
     if (y.n > 0) {
         count_class(w, s->dialled.class);
-        ctx_run(c, s->in->m);
+        if (displace(c, s->in->m)) {
+            ctx_run(c, s->in->m);
+        }
         return;
     }
     meter(w, y.status == 488 ? METER_REFUSED_MEDIA_KEYS : METER_REFUSED_ROUTE);
@@ -396,7 +408,7 @@ static enum err take_line(struct worker *w, const struct setup *s, struct call *
     e = limits_line_take(w->ws->limits, s->line->line_id);
     call->has_line = e == E_OK;
     call->line = s->line->line_id;
-    return e;
+    return e == E_FULL && s->preempts && displace_owes(call, DEBT_LINE) ? E_OK : e;
 }
 
 static void refuse_begun(struct worker *w, const struct setup *s, struct call *call, bool is_line)
@@ -407,6 +419,23 @@ static void refuse_begun(struct worker *w, const struct setup *s, struct call *c
     call_end(call, status, "gate");
 }
 
+/* False: refused, an emergency mode leaves no room for calls without priority. */
+static bool has_share(struct worker *w, const struct setup *s)
+{
+    bool is_routine = s->dialled.class != DIAL_EMERGENCY && s->dialled.class != DIAL_PROVISIONING &&
+                      !s->is_call_back && s->ask.rank == 0;
+    const struct mode_question q = {.line = s->line != NULL ? s->line->line_id : 0,
+                                    .trunk = s->in->proof.who.trunk,
+                                    .caller = view_of(s->caller),
+                                    .called = view_of(s->dialled.e164)};
+    uint64_t mode = is_routine ? emergency_mode_refuses(w, &q) : 0;
+
+    if (mode != 0) {
+        refuse(w, s, METER_REFUSED_MODE, 503, NULL);
+    }
+    return mode == 0;
+}
+
 /* A call, its place in all limits, and its context. NULL: refused already. */
 static struct ctx *begin(struct worker *w, const struct setup *s)
 {
@@ -415,23 +444,32 @@ static struct ctx *begin(struct worker *w, const struct setup *s)
                                .called = view_of(s->called),
                                .caller = s->caller,
                                .caller_line = s->line != NULL ? s->line->line_id : 0,
-                               .is_emergency = s->dialled.class == DIAL_EMERGENCY};
+                               .is_emergency = s->dialled.class == DIAL_EMERGENCY,
+                               .is_call_back = s->is_call_back,
+                               .ask = s->ask.is_known ? &s->ask : NULL,
+                               .preempts = s->preempts};
     struct call *call = NULL;
     struct ctx *c = NULL;
     enum err e = E_OK;
 
+    if (!has_share(w, s)) {
+        return NULL;
+    }
     if (call_begin(w, &start, &call) != E_OK) {
         refuse(w, s, METER_REFUSED_LIMIT, 503, NULL);
         return NULL;
     }
-    call->is_blv = boundary_is_blv(s->in);
+    call->is_blv = boundary_is_blv(w, s->in);
     e = take_line(w, s, call);
     if (e != E_OK) {
         refuse_begun(w, s, call, e == E_FULL);
         return NULL;
     }
-    if (trunk_admit(call, start.is_emergency || s->is_call_back) != E_OK ||
-        ctx_new(w, s->in, CTX_SETUP, call, &c) != E_OK) {
+    e = trunk_admit(call, start.is_emergency || s->is_call_back);
+    if (e == E_FULL && s->preempts && displace_owes(call, DEBT_TRUNK_IN)) {
+        e = E_OK;
+    }
+    if (e != E_OK || ctx_new(w, s->in, CTX_SETUP, call, &c) != E_OK) {
         refuse_begun(w, s, call, false);
         return NULL;
     }

@@ -6,6 +6,7 @@
 #include "gc/context.h"
 #include "gc/features.h"
 #include "gc/identity.h"
+#include "gc/priority.h"
 #include "routing/route.h"
 
 struct setup { /* one INVITE, as far as it is understood */
@@ -21,7 +22,9 @@ struct setup { /* one INVITE, as far as it is understood */
     char keys[SIP_MAX_URI + 8];
     const struct feature *feature; /* that code; NULL: none */
     enum identity_wish wish;
-    bool is_call_back; /* by a PSAP that we know */
+    bool is_call_back;       /* by a PSAP that we know */
+    struct priority_ask ask; /* what it asks and may */
+    bool preempts;           /* its sender may take others' places */
 };
 
 struct way {

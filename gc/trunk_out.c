@@ -3,6 +3,8 @@
 #include <string.h>
 
 #include "gc/call.h"
+#include "gc/displace.h"
+#include "gc/emergency_mode.h"
 #include "gc/trunks.h"
 #include "routing/route.h"
 
@@ -152,16 +154,29 @@ static void tell_full(const struct call *c, const struct trunk *row, uint64_t ro
         KV("limit", e == E_DENIED ? "rate" : "channels"));
 }
 
+struct trunk_room trunk_room_of(const struct call *c, const struct trunk *row,
+                                uint32_t route_channels)
+{
+    struct trunk_room room = {.route_channels = route_channels};
+
+    if (row != NULL) {
+        room.channels = row->max_channels;
+        room.cps = row->max_cps;
+        room.is_shared = emergency_mode_share(c, row, &room.routine_most);
+    }
+    return room;
+}
+
 enum err trunk_enter(struct call *c, const struct target *t)
 {
     struct workers *ws = c->w->ws;
-    struct trunk_use use = {t->who.trunk, t->route_id};
+    struct trunk_use use = {t->who.trunk, t->route_id, c->is_routine};
     const struct trunk *row = trunk_row(c->w, t->who.trunk);
-    struct trunk_room room = {.route_channels = t->route_channels,
-                              .channels = row != NULL ? row->max_channels : 0,
-                              .cps = row != NULL ? row->max_cps : 0,
-                              .always = c->is_emergency};
+    struct trunk_room room = trunk_room_of(c, row, t->route_channels);
     enum err e = E_OK;
+
+    room.always = c->is_emergency;
+    displace_keeps(c, &use, &room);
 
     if (use.trunk == c->way_out.trunk && use.route == c->way_out.route) {
         return E_OK;
@@ -177,6 +192,7 @@ enum err trunk_enter(struct call *c, const struct target *t)
         return e;
     }
     c->way_out = use;
+    displace_use(c, &use);
     call_show_trunks(c);
     return E_OK;
 }
@@ -184,21 +200,22 @@ enum err trunk_enter(struct call *c, const struct target *t)
 enum err trunk_admit(struct call *c, bool always)
 {
     const struct trunk *row = trunk_row(c->w, c->caller.who.trunk);
-    struct trunk_use use = {.trunk = row != NULL ? row->trunk_id : 0};
-    struct trunk_room room = {.always = always};
+    struct trunk_use use = {.trunk = row != NULL ? row->trunk_id : 0, .is_routine = c->is_routine};
+    struct trunk_room room = trunk_room_of(c, row, 0);
     enum err e = E_OK;
 
     if (row == NULL) {
         return E_OK;
     }
-    room.channels = row->max_channels;
-    room.cps = row->max_cps;
+    room.always = always;
+    displace_keeps(c, &use, &room);
     e = trunks_take(c->w->ws->trunks, &use, &room, loop_now_ms(c->w->loop));
     if (e != E_OK) {
         tell_full(c, row, 0, e);
         return e;
     }
     c->way_in = use;
+    displace_use(c, &use);
     call_show_trunks(c);
     return E_OK;
 }

@@ -66,6 +66,14 @@ static void forget(struct trunk_state *s)
     mem_free(s);
 }
 
+/* Of a trunk that was removed already: with its last call. */
+static void let_trunk_go(struct trunk_state *s)
+{
+    if (s->live == 0 && s->kept == 0 && !s->is_listed) {
+        forget(s);
+    }
+}
+
 static struct route_state *find_route(struct trunks *t, uint64_t route_id, bool make)
 {
     struct hlink **head = &t->route[route_id % TRUNK_HEADS];
@@ -87,7 +95,7 @@ static struct route_state *find_route(struct trunks *t, uint64_t route_id, bool 
 
 static void let_route_go(struct route_state *r)
 {
-    if (r != NULL && r->live == 0) {
+    if (r != NULL && r->live == 0 && r->kept == 0) {
         hlist_drop(&r->by_id);
         mem_free(r);
     }
@@ -104,7 +112,7 @@ void trunks_free(struct trunks *t)
         }
         while (t->route[i] != NULL) {
             struct route_state *r = HLIST_OF(t->route[i], struct route_state, by_id);
-            r->live = 0;
+            r->live = r->kept = 0;
             let_route_go(r);
         }
     }
@@ -133,27 +141,49 @@ static void refill(struct trunk_state *s, uint32_t cps, uint64_t now_ms)
     s->cps_ms = now_ms;
 }
 
-static enum err has_room(struct trunk_state *s, const struct route_state *r,
-                         const struct trunk_room *room, uint64_t now_ms)
+/* What is kept for others is not free. */
+static bool is_full(uint32_t live, uint32_t kept, uint32_t most, bool is_kept)
+{
+    uint32_t others = kept - (is_kept && kept > 0);
+
+    return most != 0 && (uint64_t)live + others >= most;
+}
+
+static enum trunk_lack lack_of(struct trunk_state *s, const struct route_state *r,
+                               const struct trunk_room *room, uint64_t now_ms)
 {
     if (room->always) {
-        return E_OK;
+        return TRUNK_HAS_ROOM;
     }
-    if ((s != NULL && room->channels != 0 && s->live >= room->channels) ||
-        (r != NULL && room->route_channels != 0 && r->live >= room->route_channels)) {
-        return E_FULL;
+    if (s != NULL && (is_full(s->live, s->kept, room->channels, room->kept_trunk) ||
+                      (room->is_shared && s->routine >= room->routine_most))) {
+        return TRUNK_LACKS_TRUNK;
+    }
+    if (r != NULL && is_full(r->live, r->kept, room->route_channels, room->kept_route)) {
+        return TRUNK_LACKS_ROUTE;
     }
     if (s != NULL && room->cps != 0) {
         refill(s, room->cps, now_ms);
-        return (uint64_t)s->cps_milli + 1000 <= (uint64_t)room->cps * 1000 ? E_OK : E_DENIED;
+        return (uint64_t)s->cps_milli + 1000 <= (uint64_t)room->cps * 1000 ? TRUNK_HAS_ROOM
+                                                                           : TRUNK_LACKS_RATE;
     }
-    return E_OK;
+    return TRUNK_HAS_ROOM;
 }
 
-static void count_in(struct trunk_state *s, struct route_state *r, const struct trunk_room *room)
+static enum err has_room(struct trunk_state *s, const struct route_state *r,
+                         const struct trunk_room *room, uint64_t now_ms)
+{
+    enum trunk_lack lack = lack_of(s, r, room, now_ms);
+
+    return lack == TRUNK_HAS_ROOM ? E_OK : lack == TRUNK_LACKS_RATE ? E_DENIED : E_FULL;
+}
+
+static void count_in(struct trunk_state *s, struct route_state *r, const struct trunk_room *room,
+                     bool is_routine)
 {
     if (s != NULL) {
         s->live += !room->only_rate;
+        s->routine += !room->only_rate && is_routine;
         s->calls_total += !room->only_rate;
         s->cps_milli += room->cps != 0 && s->cps_milli < UINT32_MAX - 1000 ? 1000 : 0;
     }
@@ -179,7 +209,7 @@ enum err trunks_take(struct trunks *t, struct trunk_use *use, const struct trunk
     } else {
         e = has_room(s, r, room, now_ms);
         if (e == E_OK) {
-            count_in(s, r, room);
+            count_in(s, r, room, use->is_routine);
         } else {
             let_route_go(r);
             if (s != NULL) {
@@ -204,8 +234,10 @@ void trunks_give(struct trunks *t, struct trunk_use *use)
     r = use->route != 0 ? find_route(t, use->route, false) : NULL;
     BUG_ON((use->trunk != 0 && (s == NULL || s->live == 0)) ||
            (use->route != 0 && (r == NULL || r->live == 0)));
-    if (s != NULL && --s->live == 0 && !s->is_listed) { /* of a trunk that was removed already */
-        forget(s);
+    if (s != NULL) {
+        s->live--;
+        s->routine -= use->is_routine;
+        let_trunk_go(s);
     }
     if (r != NULL) {
         r->live--;
@@ -213,6 +245,58 @@ void trunks_give(struct trunks *t, struct trunk_use *use)
     }
     trunks_unlock(t);
     *use = (struct trunk_use){.trunk = 0};
+}
+
+void trunks_keep(struct trunks *t, const struct trunk_use *use)
+{
+    struct trunk_state *s = NULL;
+    struct route_state *r = NULL;
+
+    trunks_lock(t);
+    s = use->trunk != 0 ? find_or_make(t, use->trunk) : NULL;
+    r = use->route != 0 ? find_route(t, use->route, true) : NULL;
+    if (s != NULL) { /* without memory nothing is kept: others may be faster */
+        s->kept++;
+    }
+    if (r != NULL) {
+        r->kept++;
+    }
+    trunks_unlock(t);
+}
+
+void trunks_unkeep(struct trunks *t, struct trunk_use *use)
+{
+    struct trunk_state *s = NULL;
+    struct route_state *r = NULL;
+
+    if (use->trunk == 0 && use->route == 0) {
+        return;
+    }
+    trunks_lock(t);
+    s = use->trunk != 0 ? find(t, use->trunk) : NULL;
+    r = use->route != 0 ? find_route(t, use->route, false) : NULL;
+    if (s != NULL) {
+        s->kept -= s->kept > 0;
+        let_trunk_go(s);
+    }
+    if (r != NULL) {
+        r->kept -= r->kept > 0;
+        let_route_go(r);
+    }
+    trunks_unlock(t);
+    *use = (struct trunk_use){.trunk = 0};
+}
+
+enum trunk_lack trunks_lack(struct trunks *t, const struct trunk_use *use,
+                            const struct trunk_room *room, uint64_t now_ms)
+{
+    enum trunk_lack lack = TRUNK_HAS_ROOM;
+
+    trunks_lock(t);
+    lack = lack_of(use->trunk != 0 ? find(t, use->trunk) : NULL,
+                   use->route != 0 ? find_route(t, use->route, false) : NULL, room, now_ms);
+    trunks_unlock(t);
+    return lack;
 }
 
 static const char *no_address(const struct trunk_state *s)
@@ -244,7 +328,7 @@ const char *trunk_obstacle(struct trunks *t, const struct route *r, const struct
     e = has_room(s, find_route(t, r->route_id, false), &room, now_ms);
     trunks_unlock(t);
     return why != NULL     ? why
-           : e == E_FULL   ? "all channels are in use"
+           : e == E_FULL   ? TRUNK_FULL_TEXT
            : e == E_DENIED ? "too many new calls this second"
                            : NULL;
 }
@@ -385,7 +469,7 @@ static void sweep(struct trunk_state *s, void *arg)
     trunks_lock(t);
     s->is_known = false;
     s->n = 0;
-    if (s->live == 0) {
+    if (s->live == 0 && s->kept == 0) {
         forget(s);
     }
     trunks_unlock(t);

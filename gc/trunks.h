@@ -36,12 +36,16 @@ void trunks_free(struct trunks *t); /* NULL is fine; after trunks_stop() */
  */
 struct trunk_use {
     uint64_t trunk, route; /* 0: none */
+    bool is_routine;       /* of a call without priority */
 };
 
 struct trunk_room { /* 0: no limit */
     uint32_t channels, cps, route_channels;
     bool always;    /* emergency */
     bool only_rate; /* no call: it counts for cps, and there is nothing to give back */
+    bool is_shared; /* calls without priority may have no more than routine_most of the trunk */
+    uint32_t routine_most;
+    bool kept_trunk, kept_route; /* a channel is kept for this call: trunks_keep() */
 };
 
 /* All of it or nothing. E_FULL: no channel free; E_DENIED: too many new ones this second; E_NOMEM
@@ -50,6 +54,15 @@ MUST_CHECK enum err trunks_take(struct trunks *t, struct trunk_use *use,
                                 const struct trunk_room *room, uint64_t now_ms);
 void trunks_give(struct trunks *t, struct trunk_use *use); /* and empties it; twice is harmless */
 
+/* One channel that comes free is kept from others until trunks_unkeep(): for whoever preempts. */
+void trunks_keep(struct trunks *t, const struct trunk_use *use);
+void trunks_unkeep(struct trunks *t, struct trunk_use *use); /* and empties it */
+enum trunk_lack { TRUNK_HAS_ROOM, TRUNK_LACKS_TRUNK, TRUNK_LACKS_ROUTE, TRUNK_LACKS_RATE };
+/* What a call would lack now; takes nothing. */
+enum trunk_lack trunks_lack(struct trunks *t, const struct trunk_use *use,
+                            const struct trunk_room *room, uint64_t now_ms);
+
+#define TRUNK_FULL_TEXT "all channels are in use"
 /* Why a call cannot go over that route and its trunk (NULL: a plain next hop) now, in words that
  * stay; NULL: it can. What it says may have changed when the call gets there. */
 struct route;

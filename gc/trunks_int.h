@@ -32,10 +32,11 @@ struct trunk_state {
     struct trunks *t;
     uint64_t trunk_id;
     char name[TRUNK_NAME_MAX];
-    bool is_known;  /* in the snapshot that was looked at last */
-    bool is_listed; /* worker 0 knows of it, and frees it */
-    uint32_t live;
-    uint32_t cps_milli; /* of a call: what is gone of this second */
+    bool is_known;          /* in the snapshot that was looked at last */
+    bool is_listed;         /* worker 0 knows of it, and frees it */
+    uint32_t live, routine; /* calls; those of them without priority */
+    uint32_t kept;          /* channels that wait for calls which preempt */
+    uint32_t cps_milli;     /* of a call: what is gone of this second */
     uint64_t cps_ms;
     uint64_t calls_total, refused_total, failed_total;
     bool is_stale;
@@ -54,7 +55,7 @@ struct trunk_state {
 struct route_state { /* while it has calls */
     struct hlink by_id;
     uint64_t route_id;
-    uint32_t live;
+    uint32_t live, kept;
 };
 
 struct trunks {

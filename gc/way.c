@@ -21,6 +21,14 @@ static const char *usable(void *arg, const struct route *r, const struct trunk *
     return trunk_obstacle(w->ws->trunks, r, t, loop_now_ms(w->loop));
 }
 
+/* Who preempts finds room on a full trunk: displace.c decides. */
+static const char *usable_when_full(void *arg, const struct route *r, const struct trunk *t)
+{
+    const char *why = usable(arg, r, t);
+
+    return why != NULL && strcmp(why, TRUNK_FULL_TEXT) == 0 ? NULL : why;
+}
+
 /* Other domains are not ours to reach. */
 static bool is_ours(const struct worker *w, const struct sip_uri *uri)
 {
@@ -50,6 +58,10 @@ void way_decide(struct worker *w, struct setup *s, struct route_decision *out)
         q.keys = view_of(s->keys);
     }
     route_decide(&q, out);
+    if (out->outcome == ROUTED_UNUSABLE && s->preempts) {
+        q.usable = usable_when_full;
+        route_decide(&q, out);
+    }
     s->dialled = out->dialled;
 }
 

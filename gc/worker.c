@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "gc/call.h"
 #include "gc/context.h"
+#include "gc/emergency_mode.h"
 #include "gc/last_calls.h"
 #include "gc/trunks.h"
 
@@ -148,6 +149,8 @@ static enum err make_shared(struct workers *ws)
     TRY(limits_new(&limits, &ws->limits));
     TRY(trunks_new(&ws->trunks));
     TRY(last_calls_new(set->max_last_calls, &ws->last_calls));
+    TRY(holdings_new(ws->n, &ws->holdings));
+    TRY(emergency_modes_new(&ws->modes));
     TRY(sip_peers_new((unsigned)(peers < PEERS_MAX ? peers : PEERS_MAX), &ws->peers));
     TRY(make_keys(ws));
     TRY(live_new(set, ws->cfg.plan, &ws->live));
@@ -240,6 +243,8 @@ void workers_free(struct workers *w)
     }
     trunks_free(w->trunks);
     last_calls_free(w->last_calls);
+    holdings_free(w->holdings);
+    emergency_modes_free(w->modes);
     sip_peers_free(w->peers);
     wipe(w->key, sizeof w->key);
     mem_free(w);

@@ -85,6 +85,8 @@ struct peers_named {
 void workers_peers(struct workers *w, struct peers_named *out);
 /* For the usable() of routing/route.h, arg: a struct workers. Any thread. */
 const char *workers_obstacle(const struct workers *w, const struct route *r, const struct trunk *t);
+/* Rank of an r-value by the configuration in force (gc/priority.h). Any thread. */
+unsigned workers_rank(struct workers *w, struct view r_value);
 /* What is known of trunks now. Any thread. */
 struct trunk_view;
 size_t workers_trunks(const struct workers *w, struct trunk_view *out, size_t max);

@@ -70,6 +70,16 @@ const char *workers_obstacle(const struct workers *w, const struct route *r, con
     return trunk_obstacle(w->trunks, r, t, clock_mono_ms(w->cfg.clock));
 }
 
+unsigned workers_rank(struct workers *w, struct view r_value)
+{
+    unsigned rank = 0;
+
+    BUG_ON(pthread_mutex_lock(&w->live_lock) != 0);
+    rank = priority_rank(&w->live->plan.priority, r_value);
+    BUG_ON(pthread_mutex_unlock(&w->live_lock) != 0);
+    return rank;
+}
+
 size_t workers_trunks(const struct workers *w, struct trunk_view *out, size_t max)
 {
     return trunks_view(w->trunks, clock_mono_ms(w->cfg.clock), out, max);

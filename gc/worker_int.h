@@ -197,6 +197,7 @@ struct worker {
     const struct snapshot *snap; /* NULL: not looked at since the last tick */
     struct hlink *calls[TABLE_HEADS], *legs[TABLE_HEADS], *setups[TABLE_HEADS];
     size_t n_calls, n_usages;
+    size_t n_routine; /* calls without priority: emergency modes limit them */
     _Atomic size_t shown_calls;
     _Atomic uint64_t follows; /* of store_generation(): no older snapshot is used here */
     _Atomic unsigned reloads; /* of the workers' reloads: how many it has gone by */
@@ -223,7 +224,9 @@ struct workers {
     struct limits *limits;
     struct trunks *trunks;
     struct last_calls *last_calls;
-    struct sip_peers *peers; /* what certificates proved, by sip_flow.peer */
+    struct holdings *holdings;
+    struct emergency_modes *modes; /* in force, as worker 0 saw them last */
+    struct sip_peers *peers;       /* what certificates proved, by sip_flow.peer */
     struct nonces *nonces;
     struct secret *sealed; /* key of authz/sealed.h, in locked memory */
     unsigned meter_base;
@@ -246,7 +249,8 @@ enum record_kind {
     RECORD_END_CALL,  /* id NUL reason */
     RECORD_END_ALL,   /* calls, at the end of a drain */
     RECORD_CLOSE_KID, /* flow.kid */
-    RECORD_PARK       /* ticket, then the answer that it waits for (park.h) */
+    RECORD_PARK,      /* ticket, then the answer that it waits for (park.h) */
+    RECORD_PREEMPT    /* preempt.c */
 };
 
 struct record { /* head of what stands in a worker's queue; octets follow */
@@ -480,6 +484,10 @@ MUST_CHECK enum err trunk_reach(struct worker *w, struct target *t);
  * many calls, or too many new ones; E_NOMEM. */
 struct call;
 MUST_CHECK enum err trunk_enter(struct call *c, const struct target *t);
+/* The limits that hold for this call; row NULL: none of a trunk. */
+struct trunk_room;
+struct trunk_room trunk_room_of(const struct call *c, const struct trunk *row,
+                                uint32_t route_channels);
 /* The same for a call that came from a trunk. */
 MUST_CHECK enum err trunk_admit(struct call *c, bool always);
 /* A request that makes no call, from or to that party: E_DENIED: too many of its trunk this second.

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "gc/call.h"
+#include "gc/emergency_mode.h"
 #include "gc/park.h"
 #include "gc/trunks.h"
 
@@ -122,6 +123,9 @@ static void take_record(struct worker *w, const struct record *r, struct view oc
     case RECORD_PARK:
         park_take(w, octets);
         break;
+    case RECORD_PREEMPT:
+        preempt_take(w, octets);
+        break;
     }
 }
 
@@ -168,6 +172,7 @@ static void each_second(struct worker *w)
         (void)location_expire(cfg->location, loop_now_ms(w->loop));
         (void)sessions_expire(cfg->sessions, worker_now_us(w));
         trunks_tick(w);
+        emergency_modes_tick(w);
     }
 }
 

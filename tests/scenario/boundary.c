@@ -140,6 +140,31 @@ static void names_of_a_response(void **state)
     bench_close(b);
 }
 
+/* A trunk that leads to operators, beside the peers that are trusted. */
+static void with_operators(struct bench *b)
+{
+    static const struct line lines[] = {{.line_id = 1, .account_id = 1, .number = {ALICE, 12}},
+                                        {.line_id = 2, .account_id = 2, .number = {BOB, 12}}};
+    static const struct number_row numbers[] = {{{ALICE, 12}, 1}, {{BOB, 12}, 2}};
+    static const struct trunk trunks[] = {{.trunk_id = 7,
+                                           .name = {"operators", 9},
+                                           .host = {"127.0.9.6", 9},
+                                           .sources = {"127.0.9.6/32", 12},
+                                           .trusts_identity = true,
+                                           .sends_identity = true,
+                                           .is_operator = true}};
+    struct snapshot_input in = {.lines = lines,
+                                .n_lines = 2,
+                                .numbers = numbers,
+                                .n_numbers = 2,
+                                .trunks = trunks,
+                                .n_trunks = 1,
+                                .change_seq = 77};
+    snapshot_free(b->snap);
+    assert_int_equal(snapshot_build(&in, &b->snap, NULL, 0), E_OK);
+    b->w->snap = NULL;
+}
+
 /* ---- the table, row by row ---------------------------------------------------------------------
  */
 static const struct party line = {.kind = PARTY_BTI, .line = 1},
@@ -205,7 +230,8 @@ static const struct header_row headers[] = {
     {RULE_IMS, "Service-Interact-Info", "x", "---+", NULL, NULL, NULL},
     {RULE_IMS, "Restoration-Info", "x", "---+", NULL, NULL, NULL},
     {RULE_IMS, "Response-Source", "x", "---+", NULL, NULL, NULL},
-    {RULE_RESOURCE, "Resource-Priority", "ets.0", "--++", NULL, NULL, NULL},
+    {RULE_RESOURCE, "Resource-Priority", "ets.0", "----", "----", "----", "--++"},
+    {RULE_RESOURCE, "Resource-Priority", "foo.1", "++++", "++++", "++++", "--++"},
     {RULE_ACCEPT_RESOURCE, "Accept-Resource-Priority", "ets.0", "--++", NULL, NULL, NULL},
     {RULE_ALERT, "Alert-Info", "<http://x/y>", "--++", NULL, NULL, NULL},
     {RULE_CALL_INFO, "Call-Info", "<http://x/y>;purpose=icon", "--++", NULL, NULL, NULL},
@@ -319,6 +345,7 @@ static void every_row_on_every_way(void **state)
     char text[SIP_MAX_BYTES], lines[256];
     (void)state;
     bench_open(b, NULL);
+    with_operators(b);
     for (size_t i = 0; i < sizeof headers / sizeof headers[0]; i++) {
         const struct header_row *r = &headers[i];
         const char *signs[CLASSES] = {r->setup, r->dialog, r->other, r->response};
@@ -508,9 +535,8 @@ static void headers_in_uris(void **state)
         {"Reply-To: <sip:2@h?P-Asserted-Identity=1>", "Reply-To: <sip:2@h>",
          "Reply-To: <sip:2@h?P-Asserted-Identity=1>", RULE_ASSERTED},
         {"Referred-By: <sip:2@h?P-DCS-LAES=1>", NULL, "Referred-By: <sip:2@h>", RULE_REFERRED},
-        {"Refer-To: <sip:2@h?Call-Info=1&Alert-Info=2&Resource-Priority=ets.0>",
-         "Refer-To: <sip:2@h>",
-         "Refer-To: <sip:2@h?Call-Info=1&Alert-Info=2&Resource-Priority=ets.0>", RULE_CALL_INFO},
+        {"Refer-To: <sip:2@h?Call-Info=1&Alert-Info=2&Error-Info=3>", "Refer-To: <sip:2@h>",
+         "Refer-To: <sip:2@h?Call-Info=1&Alert-Info=2&Error-Info=3>", RULE_CALL_INFO},
     };
     struct bench *b = &bench;
     char text[SIP_MAX_BYTES], lines[256], want[256];
@@ -740,7 +766,9 @@ static void refused_from_a_line(void **state)
          RULE_RESOURCE},
         {"Require: x, Resource-Priority\r\nResource-Priority: foo.1\r\n",
          "SIP/2.0 417 Unknown Resource-Priority\r\n", RULE_RESOURCE},
-        {"Resource-Priority: ets.0\r\n", NULL, RULE_NONE},
+        {"Resource-Priority: ets.0\r\n", "SIP/2.0 403 Forbidden\r\n", RULE_RESOURCE},
+        {"Resource-Priority: ets.0, ets.1\r\n", "SIP/2.0 400 Bad Request\r\n", RULE_RESOURCE},
+        {"Resource-Priority: foo.1\r\n", NULL, RULE_NONE},
         {"Refer-To: <sip:2@h?P%252DAsserted-Identity=1>\r\n", "SIP/2.0 400 Bad Request\r\n",
          RULE_URI_ODD},
         {"Refer-To: <sip:2@h?P-Asserted-Identity=1>\r\n", NULL, RULE_NONE},
@@ -779,11 +807,12 @@ static const char from_gw[] =
 static void operator_services(void **state)
 {
     struct bench *b = &bench;
-    struct sip_flow gw = udp("127.0.9.8:5060");
+    struct sip_flow gw = udp("127.0.9.6:5060"), peer = udp("127.0.9.8:5060");
     char text[TEXT_MAX];
     struct got got;
     (void)state;
     bench_open(b, NULL);
+    with_operators(b);
     phone_register(b, &b->bob);
     snprintf(text, sizeof text, from_gw, 1u, 1u, "P-DCS-OSPS: EI\r\n");
     feed(b, &gw, text);
@@ -794,6 +823,11 @@ static void operator_services(void **state)
     feed(b, &gw, text);
     expect(b, &b->bob, "INVITE", &got);
     assert_true(holds(&got.m, "P-DCS-OSPS: blv\r\n"));
+    snprintf(text, sizeof text, from_gw, 3u, 3u, "P-DCS-OSPS: BLV\r\n");
+    forget_sent(b);
+    feed(b, &peer, text); /* trusted, and no operator */
+    assert_true(take(b, &peer.remote, "SIP/2.0 403", &got));
+    assert_int_equal(count_to(b, &b->bob.flow.remote, "INVITE"), 0);
     bench_close(b);
 }
 
@@ -842,11 +876,12 @@ static void operators_break_in(void **state)
                 {"", "P-DCS-OSPS: BLV\r\n", false},
                 {"", "", true}};
     struct bench *b = &bench;
-    struct sip_flow gw = udp("127.0.9.8:5060");
+    struct sip_flow gw = udp("127.0.9.6:5060");
     char text[TEXT_MAX];
     struct got got;
     (void)state;
     bench_open(b, NULL);
+    with_operators(b);
     phone_register(b, &b->bob);
     for (unsigned i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         snprintf(text, sizeof text, from_gw, i, i, rows[i].began);

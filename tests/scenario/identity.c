@@ -97,15 +97,14 @@ static void claims_are_dropped(void **state)
         "P-Preferred-Identity: <sip:+12125550111@" DOMAIN ">\r\n"
         "Remote-Party-ID: <sip:+19999999999@x>\r\nP-DCS-LAES: 127.0.9.66:1\r\n"
         "Identity: abc;info=<http://x>\r\nDiversion: <sip:+19999999999@x>\r\n"
-        "History-Info: <sip:+19999999999@x>;index=1\r\nResource-Priority: ets.0\r\n"
+        "History-Info: <sip:+19999999999@x>;index=1\r\n"
         "P-Charging-Vector: icid-value=1\r\nRoute: <sip:127.0.9.66;lr>\r\n"
         "Authorization: BTI-MAC kid=00, seq=1, mac=00\r\n"
         "Record-Route: <sip:127.0.9.66;lr>\r\nAuthentication-Info: kid=1\r\n",
         "SIP/2.0 100"};
     static const char *const gone[] = {
-        "19999999999", "P-Preferred-Identity", "Remote-Party-ID",   "P-DCS-",     "Identity: abc",
-        "Diversion",   "History-Info",         "Resource-Priority", "P-Charging", "127.0.9.66",
-        "kid=00"};
+        "19999999999", "P-Preferred-Identity", "Remote-Party-ID", "P-DCS-",     "Identity: abc",
+        "Diversion",   "History-Info",         "P-Charging",      "127.0.9.66", "kid=00"};
     struct bench *b = &bench;
     struct got got, invite;
     char text[TEXT_MAX];
