@@ -59,11 +59,16 @@ static void on_request(void *arg, const struct httpd_request *r)
 static bool on_ready(void *arg, char *json, size_t json_bytes)
 {
     const struct admin *a = arg;
+    bool up = false, knows = false, ready = false;
 
-    snprintf(json, json_bytes, "{\"ready\":%s,\"draining\":%s,\"connections\":%u}\n",
-             a->draining ? "false" : "true", a->draining ? "true" : "false",
-             httpd_connections(a->httpd));
-    return !a->draining;
+    principals_health(a->principals, &up, &knows);
+    ready = knows && !a->draining;
+    snprintf(
+        json, json_bytes,
+        "{\"ready\":%s,\"degraded\":%s,\"draining\":%s,\"postgres\":\"%s\",\"connections\":%u}\n",
+        ready ? "true" : "false", ready && !up ? "true" : "false", a->draining ? "true" : "false",
+        up ? "up" : "down", httpd_connections(a->httpd));
+    return ready;
 }
 
 static size_t more_metrics(void *arg, char *dst, size_t dst_bytes)

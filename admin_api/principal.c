@@ -68,6 +68,14 @@ static bool is_stale(struct principals *p)
     return stale;
 }
 
+void principals_health(struct principals *p, bool *database_up, bool *knows)
+{
+    *knows = !is_stale(p);
+    pthread_mutex_lock(&p->lock);
+    *database_up = p->is_up;
+    pthread_mutex_unlock(&p->lock);
+}
+
 static enum err by_token(struct principals *p, struct view header, struct principal *out)
 {
     uint8_t hash[SHA256_BYTES];

@@ -77,6 +77,9 @@ struct principals_cfg {
                                 they are; "": only listed os_user */
 };
 MUST_CHECK enum err principals_open(const struct principals_cfg *cfg, struct principals **out);
+/* Whether the database is there now, and whether we know who may what (from now, or not too long
+ * ago). */
+void principals_health(struct principals *p, bool *database_up, bool *knows);
 void principals_close(struct principals *p); /* writes what was refused meanwhile, 2 s at most */
 /* After a commit that changed administrators, roles or tokens: returns when this process goes by
  * it (2 s at most, then the database's word comes later). */

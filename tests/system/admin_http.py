@@ -12,12 +12,14 @@ import ssl
 import subprocess
 import time
 import unittest
+import urllib.error
+import urllib.request
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
-from hglib import Failed, Stack, tail, wait_for
+from hglib import Daemon, Failed, Stack, tail, wait_for
 
 HOST = "Host: x\r\n"
 DAY = datetime.timedelta(days=1)
@@ -470,6 +472,25 @@ class TheEnd(AdminTest):
                                         check=False).returncode, 0)
         self.assertIn("limits:", subprocess.run(good + ["--print-config"], stdin=subprocess.DEVNULL, capture_output=True, text=True,
                                                 timeout=20, check=True).stdout)
+
+    def test_it_is_ready_when_it_knows_who_may_what(self):
+        ip, lost = self.stack.net + "5", '"host=/nowhere dbname=headgate user=hg_api connect_timeout=1"'
+        config = self.stack.admin_config("admin2", ip, settings={"database.conninfo": lost})
+        other = Daemon("admin2", [self.stack.bin / "headgate-admin", "--config", config], self.stack.log("admin2")).start()
+        self.addCleanup(other.stop)
+        self.assertEqual(wait_for("its health", lambda: self.health(ip)), (503, False, "down"))
+        self.assertEqual(self.health(self.stack.admin_address[0]), (200, True, "up"))
+
+    @staticmethod
+    def health(ip):
+        try:
+            with urllib.request.urlopen(f"http://{ip}:9072/readyz", timeout=10) as answer:
+                status, said = answer.status, json.load(answer)
+        except urllib.error.HTTPError as refused:
+            status, said = refused.code, json.load(refused)
+        except OSError:
+            return None
+        return status, said["ready"], said["postgres"]
 
     def test_two_do_not_share_a_socket(self):
         done = subprocess.run([self.stack.bin / "headgate-admin", "--config", self.stack.path("admin1.yaml")], stdin=subprocess.DEVNULL,
