@@ -61,7 +61,8 @@ struct api_request {
                            7396), valid against the schema without its "required" */
     json_t *merged;     /* PATCH with x-etag: what the resource shall be: current + body */
     json_t *current;    /* x-etag PATCH, PUT, DELETE: what GET answered */
-    bool for_update;    /* GET handler run for If-Match: lock the row */
+    bool for_update;    /* GET handler run for If-Match: lock the row;
+                              it is run twice, so that it sees all as it is under the lock */
     struct pg_sync *db; /* x-database read or write; else NULL */
     struct pg_sync *(*trace_db)(struct api *a); /* as hg_trace, opened for this call, to
                                                  be closed by it; NULL: away */

@@ -19,6 +19,12 @@ static bool check_type(const struct api_request *r, struct api_answer *a)
                            ? "application/merge-patch+json"
                            : "application/json";
 
+    struct view coding = httpd_header(r->http, "Content-Encoding");
+
+    if (coding.n > 0 && !view_eq_nocase(coding, VIEW("identity"))) {
+        api_problem(a, 415, "unsupported-media-type", "", "no content coding is taken");
+        return false;
+    }
     if (view_eq_nocase(media_type(r->http), view_of(want))) {
         return true;
     }

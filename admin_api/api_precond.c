@@ -19,19 +19,32 @@ static void take_over(const struct api_call *c, struct api_call *sub)
     }
 }
 
-static bool read_current(struct api_request *r, struct api_answer *a)
+static void run_get(struct api_request *r, struct api_answer *was)
 {
     struct api_call *c = api_call_of(r), sub = *c;
     struct api_request get = *r;
-    struct api_answer was = {0};
 
     sub.op = c->op->path->op[API_GET];
     take_over(c, &sub);
     get.impl = &sub;
     get.body = NULL;
     get.for_update = true;
-    sub.op->handler(&get, &was);
+    sub.op->handler(&get, was);
     c->lost = sub.lost;
+}
+
+/* Twice: the first one may have waited for the row, and then has seen what it is joined with as
+ * that was before the wait (a row whose join is another one now it does not even find). The second
+ * one begins with the lock held. */
+static bool read_current(struct api_request *r, struct api_answer *a)
+{
+    struct api_answer was = {0};
+
+    run_get(r, &was);
+    if (!api_failed(&was) || was.status == 404) {
+        api_answer_clear(&was);
+        run_get(r, &was);
+    }
     if (api_failed(&was)) {
         *a = was; /* 404 as a rule */
         return false;

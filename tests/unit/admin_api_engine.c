@@ -491,6 +491,8 @@ static void bodies(void **state)
     expect(415, "must be application/json");
     ask("POST /api/v1/things", H(ANNA, MERGE), "{}");
     expect(415, "must be application/json");
+    ask("POST /api/v1/things", H(ANNA, JSON_TYPE, "Content-Encoding", "gzip"), "{}");
+    expect(415, "no content coding");
     ask("POST /api/v1/things", H(ANNA, JSON_TYPE), "{");
     expect(400, "problems/bad-json");
     ask("POST /api/v1/things", H(ANNA, JSON_TYPE), "{\"name\":1,\"id\":7,\"x\":1}");
