@@ -143,6 +143,26 @@ static void certificate_alarm(const struct control_ask *a, json_t *rows)
     }
 }
 
+/* ---- emergency modes ---------------------------------------------------------------------------
+ */
+static void mode_alarms(const struct control_ask *a, json_t *rows)
+{
+    json_t *modes = control_emergency_modes(a->cfg), *m = NULL;
+    char object[40], text[2 * TEXT_MAX];
+    size_t i = 0;
+
+    json_array_foreach(modes, i, m)
+    {
+        snprintf(object, sizeof object, "emergency mode %lld",
+                 (long long)json_integer_value(json_object_get(m, "id")));
+        snprintf(text, sizeof text, "in force until %.30s: %.200s",
+                 json_string_value(json_object_get(m, "ends_at")),
+                 json_string_value(json_object_get(m, "reason")));
+        add(rows, "emergency_mode", SEVERITY_ODD, object, text);
+    }
+    json_decref(modes);
+}
+
 void control_op_alarms(struct control_ask *a, json_t *answer)
 {
     json_t *rows = json_array();
@@ -152,4 +172,5 @@ void control_op_alarms(struct control_ask *a, json_t *answer)
     provisioning_alarms(a, rows);
     trunk_alarms(a, rows);
     certificate_alarm(a, rows);
+    mode_alarms(a, rows);
 }

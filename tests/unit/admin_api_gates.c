@@ -29,7 +29,7 @@ struct fake { /* a gate's control socket */
     char path[64];
     int fd;
     pthread_t thread;
-    volatile bool stop;
+    _Atomic bool stop;
     unsigned asked;
 };
 
