@@ -407,13 +407,21 @@ class Commands(StackTest):
 
     def test_preemption_and_emergency_mode(self):
         self.refused(64, "--reason", "preempt", "call", "7f3a")
+        call = self.call()
+        told = self.json("preempt", "number", self.phones[0].number, "--reason", "trial", "--dry-run")
+        self.assertEqual([(c["call"], c["outcome"]) for c in told["results"][0]["calls"]], [(call, "would end")])
+        said = self.ctl("preempt", "call", call, "--reason", "way for the fire brigade")
+        self.assertRegex(said, r"(?m)^state: done$")
+        self.assertRegex(said, rf"(?m)^{call} +ended ")
+        self.assertTrue(all("preemption" in r for r in self.ended()))
+        self.refused(64, "/trunk: there is no such trunk", "preempt", "trunk", "none", "--reason", "trial", "--dry-run")
         self.ctl("admin", "add", "dora", "--roles", "security,emergency")  # somebody who could approve
         self.ctl("policy", "set", "two_person.preemption", "on")
         try:
             asked = self.json("preempt", "region", "+1999,+1998", "--reason", "flood")
             self.assertEqual((asked["state"], asked["prefixes"]), ("proposed", ["+1999", "+1998"]))
             self.assertIn("scope: region\nof: +1999 +1998\n", self.ctl("preempt", "show", str(asked["id"])))
-            self.assertEqual([r["state"] for r in self.both("preempt", "list")], ["proposed"])
+            self.assertEqual([r["state"] for r in self.both("preempt", "list")][0], "proposed")
             self.assertEqual(self.json("preempt", "reject", str(asked["id"]))["state"], "rejected")
         finally:
             self.stack.sql("SET CONSTRAINTS ALL IMMEDIATE; ALTER TABLE core.policy DISABLE TRIGGER a_two_person; UPDATE core.policy SET "
