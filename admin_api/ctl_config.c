@@ -91,7 +91,7 @@ static void run(const char *program, const char *file, struct verdict *out)
 static uint64_t line_of(const char *said, const char *file)
 {
     size_t n = strlen(file);
-    struct view rest = VIEW("");
+    struct view rest;
     uint64_t line = 0;
     size_t colon = 0;
 

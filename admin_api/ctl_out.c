@@ -127,13 +127,13 @@ static void merge(json_t **v, size_t n, json_t **room,
         bool first = k == n || (i < half && compare(v[i], v[k]) <= 0);
         room[at] = first ? v[i++] : v[k++];
     }
-    memcpy(v, room, n * sizeof *v);
+    memcpy(v, room, n * sizeof(json_t *));
 }
 
 json_t *ctl_sorted(json_t *rows, int (*compare)(const json_t *a, const json_t *b))
 {
     size_t n = json_array_size(rows);
-    json_t **v = n > 0 ? mem_zalloc_array(2 * n, sizeof *v) : NULL;
+    json_t **v = n > 0 ? mem_zalloc_array(2 * n, sizeof(json_t *)) : NULL;
     json_t *sorted = json_array();
 
     if (v == NULL) {
