@@ -167,7 +167,7 @@ static unsigned read_version(struct view v, struct http_head *h, const char **wh
 
 static unsigned read_request_line(struct view line, struct http_head *h, const char **why)
 {
-    struct view rest = VIEW("");
+    struct view rest;
     size_t at = 0;
     unsigned status = 0;
 
