@@ -25,23 +25,24 @@ struct control_redis {
 
 /* ---- answers -----------------------------------------------------------------------------------
  */
+/* Both or neither: an answer that nobody fetches must not stay for good. */
 static void send_answer(struct control_redis *c, const struct command_head *asked,
                         struct view sealed)
 {
     char key[KEY_MAX], id[2 * COMMAND_ID_BYTES + 1], life[8];
-    struct view argv[3] = {VIEW("LPUSH"), VIEW(""), sealed};
+    const struct view multi = VIEW("MULTI"), exec = VIEW("EXEC");
     enum err e = E_OK;
 
     hex_put(asked->id, sizeof asked->id, id);
     snprintf(key, sizeof key, "hg:ans:%s", id);
     snprintf(life, sizeof life, "%d", COMMAND_LIFE_S);
-    argv[1] = view_of(key);
-    e = redis_cmd(c->redis, argv, 3, NULL, NULL);
-    if (e == E_OK) {
-        argv[0] = VIEW("EXPIRE");
-        argv[2] = view_of(life);
-        e = redis_cmd(c->redis, argv, 3, NULL, NULL);
-    }
+    const struct view push[] = {VIEW("LPUSH"), view_of(key), sealed};
+    const struct view expire[] = {VIEW("EXPIRE"), view_of(key), view_of(life)};
+    TRY(redis_cmd(c->redis, &multi, 1, NULL, NULL));
+    TRY(redis_cmd(c->redis, push, 3, NULL, NULL));
+    TRY(redis_cmd(c->redis, expire, 3, NULL, NULL));
+    TRY(redis_cmd(c->redis, &exec, 1, NULL, NULL));
+out:
     if (e != E_OK) {
         LOG(LV_WARN, "command.unanswered", KV_ERR(e));
     }
