@@ -138,5 +138,7 @@ MUST_CHECK enum err cdc_read(struct view octets, struct cdc_message *m, size_t *
 /* What fits a VisibleString of at most max octets: other octets become '?', the rest is cut. dst
  * holds max + 1. */
 struct view cdc_visible(struct view text, size_t max, char *dst);
+/* Whether a session description could be sent: UTF-8 (RFC 3629). */
+bool cdc_is_text(struct view text);
 
 #endif

@@ -52,6 +52,5 @@ enum {
 };
 
 bool cdc_is_visible(struct view text);
-bool cdc_is_utf8(struct view text);
 
 #endif
