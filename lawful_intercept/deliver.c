@@ -1,0 +1,559 @@
+/* Delivery of one spool: see deliver.h. */
+#include "lawful_intercept/deliver.h"
+
+#include <errno.h>
+#include <linux/sockios.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "lawful_intercept/cdc.h"
+#include "lawful_intercept/x2.h"
+
+enum {
+    CONNECT_MS = 5000,
+    BACKOFF_MS = 100,
+    BACKOFF_MAX_MS = 5000,
+
+    OUT_ROOM = SPOOL_RECORD_MAX + 32 * 1024,
+    IN_ROOM = 8192,
+    RESEND_DEFAULT = 64 * 1024,
+    KEEPALIVE_DEFAULT_MS = 30000,
+    MARKS_MAX = 1024 /* records that went out and are not settled: a bound by number too */
+};
+
+struct mark {             /* a record that was handed to TCP */
+    uint64_t number, end; /* end: octets sent when it was all out */
+    uint64_t acked_ms;    /* mono: TCP confirmed it then; 0: not yet */
+};
+
+struct li_delivery {
+    struct li_delivery_cfg cfg;
+    char name[128];
+    pthread_t thread;
+    int wake;
+    _Atomic bool stopping;
+    _Atomic uint64_t stop_at_ms;
+    pthread_mutex_t lock; /* facts */
+    struct li_delivery_facts facts;
+    /* the thread's own */
+    int fd;
+    struct tls_conn *tls;
+    bool is_open; /* connected, and secured */
+    uint64_t deadline_ms, backoff_ms;
+    uint8_t *out; /* for the wire */
+    size_t out_n, out_at;
+    uint64_t queued, acked; /* octets of this connection */
+    struct mark mark[MARKS_MAX];
+    size_t first_mark, n_marks;
+    uint64_t settled; /* number */
+    char in[IN_ROOM];
+    size_t in_n;
+    uint64_t keepalive_at_ms, answer_due_ms;
+    uint32_t keepalive;
+    uint8_t *record;
+};
+
+static uint64_t now_ms(void)
+{
+    return clock_mono_ms(clock_system());
+}
+
+/* ---- facts -------------------------------------------------------------------------------------
+ */
+static void set_state(struct li_delivery *d, bool up, const char *why)
+{
+    bool changed = false;
+
+    pthread_mutex_lock(&d->lock);
+    changed = d->facts.is_up != up || d->facts.changed_us == 0;
+    if (changed) {
+        d->facts.is_up = up;
+        d->facts.changed_us = clock_wall_us(clock_system());
+        d->facts.connections += up;
+    }
+    if (why != NULL) {
+        snprintf(d->facts.why, sizeof d->facts.why, "%s", why);
+    }
+    pthread_mutex_unlock(&d->lock);
+    if (changed && up) {
+        LOG(LV_INFO, "delivery.up", KV("to", (const char *)d->name));
+    } else if (changed) {
+        LOG(LV_WARN, "delivery.down", KV("to", (const char *)d->name),
+            KV("why", why != NULL ? why : ""));
+    }
+}
+
+void li_delivery_facts_of(struct li_delivery *d, struct li_delivery_facts *out)
+{
+    pthread_mutex_lock(&d->lock);
+    *out = d->facts;
+    pthread_mutex_unlock(&d->lock);
+}
+
+/* ---- the connection ----------------------------------------------------------------------------
+ */
+static void disconnect(struct li_delivery *d, const char *why)
+{
+    if (d->fd >= 0) {
+        close(d->fd);
+    }
+    tls_conn_free(d->tls);
+    d->fd = -1;
+    d->tls = NULL;
+    d->is_open = false;
+    d->out_n = d->out_at = d->in_n = 0;
+    d->queued = d->acked = 0;
+    d->first_mark = d->n_marks = 0;
+    d->answer_due_ms = 0;
+    spool_rewind(d->cfg.spool);
+    d->deadline_ms = now_ms() + d->backoff_ms;
+    d->backoff_ms = d->backoff_ms * 2 < BACKOFF_MAX_MS ? d->backoff_ms * 2 : BACKOFF_MAX_MS;
+    set_state(d, false, why);
+}
+
+static void watch_peer(int fd)
+{
+    int on = 1, idle = 10, interval = 5, count = 3;
+    unsigned silent_ms = 30000;
+
+    /* Each of them only makes a dead peer known sooner. */
+    IGNORE(setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on) == 0 ? E_OK : E_IO, "so be it");
+    IGNORE(setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof idle) == 0 ? E_OK : E_IO, "");
+    IGNORE(setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof interval) == 0 ? E_OK
+                                                                                       : E_IO,
+           "");
+    IGNORE(setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof count) == 0 ? E_OK : E_IO, "");
+    IGNORE(setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &silent_ms, sizeof silent_ms) == 0 ? E_OK
+                                                                                            : E_IO,
+           "");
+    IGNORE(setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) == 0 ? E_OK : E_IO, "");
+}
+
+static void begin_connecting(struct li_delivery *d)
+{
+    const struct net_addr *from = d->cfg.from.family != 0 ? &d->cfg.from : NULL;
+
+    if (net_tcp_connect(&d->cfg.to, from, &d->fd) != E_OK) {
+        d->fd = -1;
+        disconnect(d, "cannot connect");
+        return;
+    }
+    watch_peer(d->fd);
+    d->deadline_ms = now_ms() + CONNECT_MS;
+    if (d->cfg.tls != NULL && tls_connect_named(d->cfg.tls, &d->cfg.names, &d->tls) != E_OK) {
+        disconnect(d, "TLS cannot begin");
+    }
+}
+
+static void opened(struct li_delivery *d)
+{
+    d->is_open = true;
+    d->backoff_ms = BACKOFF_MS;
+    d->keepalive_at_ms = now_ms();
+    set_state(d, true, NULL);
+}
+
+/* ---- out ---------------------------------------------------------------------------------------
+ */
+/* Into the buffer for the wire, through TLS when there is one. False: the connection is of no use.
+ */
+static bool queue(struct li_delivery *d, const void *octets, size_t n)
+{
+    if (d->tls == NULL) {
+        if (OUT_ROOM - d->out_n < n) {
+            return false;
+        }
+        memcpy(d->out + d->out_n, octets, n);
+        d->out_n += n;
+        d->queued += n;
+        return true;
+    }
+    return tls_write(d->tls, view_from(octets, n)) == E_OK;
+}
+
+/* What TLS has for the wire. */
+static bool drain_tls(struct li_delivery *d)
+{
+    size_t n = 0;
+
+    do {
+        if (d->tls == NULL || d->out_n == OUT_ROOM) {
+            return true;
+        }
+        if (tls_drain(d->tls, d->out + d->out_n, OUT_ROOM - d->out_n, &n) != E_OK) {
+            return false;
+        }
+        d->out_n += n;
+        d->queued += n;
+    } while (n > 0);
+    return true;
+}
+
+static bool queue_keepalive(struct li_delivery *d)
+{
+    struct x2_pdu p = {.type = X2_KEEPALIVE, .has_sequence = true, .sequence = ++d->keepalive};
+    uint8_t octets[64];
+    size_t n = 0;
+
+    d->keepalive_at_ms = now_ms() + d->cfg.keepalive_ms;
+    d->answer_due_ms = now_ms() + d->cfg.keepalive_ms;
+    return x2_write(&p, octets, sizeof octets, &n) == E_OK && queue(d, octets, n);
+}
+
+static bool queue_record(struct li_delivery *d, size_t n)
+{
+    uint8_t length[4] = {(uint8_t)(n >> 24), (uint8_t)(n >> 16), (uint8_t)(n >> 8), (uint8_t)n};
+
+    return (d->cfg.protocol != LI_CDC_COUNTED || queue(d, length, sizeof length)) &&
+           queue(d, d->record, n);
+}
+
+static void note_sent(struct li_delivery *d, uint64_t number)
+{
+    size_t at = (d->first_mark + d->n_marks) % MARKS_MAX;
+
+    d->mark[at] = (struct mark){number, d->queued, 0};
+    d->n_marks++;
+    pthread_mutex_lock(&d->lock);
+    d->facts.sent++;
+    pthread_mutex_unlock(&d->lock);
+}
+
+/* More records while nothing waits for the wire. */
+static bool take_records(struct li_delivery *d)
+{
+    while (d->is_open && d->out_n == d->out_at && d->n_marks < MARKS_MAX) {
+        uint64_t number = 0, at_us = 0;
+        size_t n = 0;
+        enum err e = E_OK;
+        d->out_n = d->out_at = 0;
+        e = spool_next(d->cfg.spool, d->record, SPOOL_RECORD_MAX, &n, &number, &at_us);
+        if (e == E_NOTFOUND) {
+            break;
+        }
+        if (e != E_OK) {
+            LOG(LV_ERROR, "delivery.record_damaged", KV("to", (const char *)d->name), KV_ERR(e));
+            continue;
+        }
+        if (!queue_record(d, n) || !drain_tls(d)) {
+            return false;
+        }
+        note_sent(d, number);
+        if (d->out_n > 32 * 1024) {
+            break;
+        }
+    }
+    return true;
+}
+
+static bool flush(struct li_delivery *d)
+{
+    while (d->out_at < d->out_n) {
+        ssize_t n = send(d->fd, d->out + d->out_at, d->out_n - d->out_at, MSG_NOSIGNAL);
+        if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
+            return true;
+        }
+        if (n <= 0) {
+            return false;
+        }
+        d->out_at += (size_t)n;
+    }
+    d->out_n = d->out_at = 0;
+    return true;
+}
+
+/* ---- what was delivered ------------------------------------------------------------------------
+ */
+static void settle(struct li_delivery *d)
+{
+    uint64_t now = now_ms(), settled = 0;
+    int waiting = 0;
+
+    if (!d->is_open || ioctl(d->fd, SIOCOUTQ, &waiting) != 0) {
+        return;
+    }
+    d->acked = d->queued - (d->out_n - d->out_at) - (uint64_t)(waiting > 0 ? waiting : 0);
+    for (size_t i = 0; i < d->n_marks; i++) {
+        struct mark *m = &d->mark[(d->first_mark + i) % MARKS_MAX];
+        if (m->end > d->acked) {
+            break;
+        }
+        m->acked_ms = m->acked_ms != 0 ? m->acked_ms : now;
+    }
+    while (d->n_marks > 0) {
+        const struct mark *m = &d->mark[d->first_mark];
+        if (m->acked_ms == 0 || (d->acked - m->end < d->cfg.resend_bytes &&
+                                 now - m->acked_ms < LI_SETTLE_MS && d->n_marks < MARKS_MAX)) {
+            break;
+        }
+        settled = m->number;
+        d->first_mark = (d->first_mark + 1) % MARKS_MAX;
+        d->n_marks--;
+    }
+    if (settled != 0) {
+        IGNORE(spool_done(d->cfg.spool, settled), "then it goes twice after a restart");
+    }
+}
+
+/* ---- in ----------------------------------------------------------------------------------------
+ */
+/* What the peer says: answers to keepalives; of call data nothing is expected, and ignored. */
+static bool take_input(struct li_delivery *d)
+{
+    char why[LI_WHY_MAX];
+    size_t used = 0;
+
+    if (d->cfg.protocol != LI_X2) {
+        d->in_n = 0;
+        return true;
+    }
+    while (d->in_n > 0) {
+        struct x2_pdu p;
+        enum err e = x2_read(view_from(d->in, d->in_n), &p, &used, why, sizeof why);
+        if (e == E_RANGE) {
+            return d->in_n < IN_ROOM;
+        }
+        if (e != E_OK || p.type == X2_DATA) {
+            return false;
+        }
+        if (p.type == X2_KEEPALIVE_ACK && p.has_sequence && p.sequence == d->keepalive) {
+            d->answer_due_ms = 0;
+        }
+        memmove(d->in, d->in + used, d->in_n - used);
+        d->in_n -= used;
+    }
+    return true;
+}
+
+static bool read_tls(struct li_delivery *d, const char *octets, size_t n)
+{
+    size_t got = 0;
+
+    if (tls_feed(d->tls, view_from(octets, n)) != E_OK) {
+        return false;
+    }
+    if (!d->is_open && tls_is_open(d->tls)) {
+        opened(d);
+    }
+    do {
+        if (tls_read(d->tls, d->in + d->in_n, IN_ROOM - d->in_n, &got) != E_OK) {
+            return false;
+        }
+        d->in_n += got;
+        if (!take_input(d)) {
+            return false;
+        }
+    } while (got > 0);
+    return drain_tls(d);
+}
+
+static bool read_peer(struct li_delivery *d)
+{
+    char octets[4096];
+    ssize_t n = recv(d->fd, octets, sizeof octets, 0);
+
+    if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
+        return true;
+    }
+    if (n <= 0) {
+        return false;
+    }
+    if (d->tls != NULL) {
+        return read_tls(d, octets, (size_t)n);
+    }
+    if ((size_t)n > IN_ROOM - d->in_n) {
+        return false;
+    }
+    memcpy(d->in + d->in_n, octets, (size_t)n);
+    d->in_n += (size_t)n;
+    return take_input(d);
+}
+
+/* ---- the thread --------------------------------------------------------------------------------
+ */
+/* The socket became writable for the first time: it is connected, or it is not. */
+static void connected(struct li_delivery *d)
+{
+    int failed = 0;
+    socklen_t bytes = sizeof failed;
+
+    if (getsockopt(d->fd, SOL_SOCKET, SO_ERROR, &failed, &bytes) != 0 || failed != 0) {
+        disconnect(d, "nobody answers there");
+        return;
+    }
+    if (d->tls == NULL) {
+        opened(d);
+    } else if (!drain_tls(d)) {
+        disconnect(d, "TLS failed");
+    }
+}
+
+static bool wants_write(const struct li_delivery *d)
+{
+    return d->out_at < d->out_n || (!d->is_open && (d->tls == NULL || d->queued == 0));
+}
+
+static void wait_for_something(struct li_delivery *d)
+{
+    struct pollfd p[2] = {{.fd = d->wake, .events = POLLIN}, {.fd = d->fd, .events = POLLIN}};
+    uint64_t count = 0;
+
+    if (d->fd >= 0 && wants_write(d)) {
+        p[1].events = POLLIN | POLLOUT;
+    }
+    if (poll(p, d->fd >= 0 ? 2 : 1, d->fd >= 0 ? 50 : 20) < 0 && errno != EINTR) {
+        return;
+    }
+    if ((p[0].revents & POLLIN) != 0) {
+        IGNORE(read(d->wake, &count, sizeof count) > 0 ? E_OK : E_IO, "it only wakes");
+    }
+    if (d->fd < 0) {
+        return;
+    }
+    if (!d->is_open && d->queued == 0 && (p[1].revents & (POLLOUT | POLLERR | POLLHUP)) != 0) {
+        connected(d);
+    }
+    if (d->fd >= 0 && (p[1].revents & (POLLIN | POLLERR | POLLHUP)) != 0 && !read_peer(d)) {
+        disconnect(d, d->tls != NULL && !d->is_open ? "TLS failed: wrong certificate or none"
+                                                    : "the peer closed");
+    }
+}
+
+static void check_times(struct li_delivery *d)
+{
+    uint64_t now = now_ms();
+
+    if (d->fd < 0) {
+        if (now >= d->deadline_ms) {
+            begin_connecting(d);
+        }
+    } else if (!d->is_open) {
+        if (now >= d->deadline_ms) {
+            disconnect(d, "no connection in time");
+        }
+    } else if (d->cfg.protocol == LI_X2) {
+        if (d->answer_due_ms != 0 && now >= d->answer_due_ms) {
+            disconnect(d, "no answer to a keepalive");
+        } else if (now >= d->keepalive_at_ms && d->answer_due_ms == 0 &&
+                   (!queue_keepalive(d) || !drain_tls(d))) {
+            disconnect(d, "TLS failed");
+        }
+    }
+}
+
+static bool is_over(struct li_delivery *d)
+{
+    struct spool_facts f;
+
+    if (!atomic_load(&d->stopping)) {
+        return false;
+    }
+    spool_facts_of(d->cfg.spool, &f);
+    return now_ms() >= atomic_load(&d->stop_at_ms) || f.done + 1 >= f.next ||
+           (d->is_open && d->n_marks > 0 && d->acked == d->queued &&
+            d->mark[(d->first_mark + d->n_marks - 1) % MARKS_MAX].number + 1 == f.next);
+}
+
+static void *run(void *arg)
+{
+    struct li_delivery *d = arg;
+
+    while (!is_over(d)) {
+        check_times(d);
+        wait_for_something(d);
+        if (d->fd >= 0 && d->is_open && !take_records(d)) {
+            disconnect(d, "TLS failed");
+        }
+        if (d->fd >= 0 && d->queued > 0 && !flush(d)) {
+            disconnect(d, "the peer closed");
+        }
+        if (d->fd >= 0) {
+            settle(d);
+        }
+    }
+    disconnect(d, "stopped");
+    return NULL;
+}
+
+/* ---- life --------------------------------------------------------------------------------------
+ */
+static void delivery_free(struct li_delivery *d)
+{
+    if (d->wake >= 0) {
+        close(d->wake);
+    }
+    tls_ctx_free(d->cfg.tls);
+    mem_free(d->out);
+    if (d->record != NULL) {
+        wipe(d->record, SPOOL_RECORD_MAX);
+    }
+    mem_free(d->record);
+    pthread_mutex_destroy(&d->lock);
+    mem_free(d);
+}
+
+enum err li_delivery_start(const struct li_delivery_cfg *cfg, struct li_delivery **out)
+{
+    struct li_delivery *d = NULL;
+    enum err e = E_OK;
+
+    if (cfg->tls == NULL && !net_is_loopback(&cfg->to)) {
+        return FAIL(E_DENIED);
+    }
+    d = mem_zalloc(sizeof *d);
+    if (d == NULL) {
+        return FAIL(E_NOMEM);
+    }
+    d->cfg = *cfg;
+    d->cfg.tls = tls_ctx_hold(cfg->tls);
+    d->cfg.resend_bytes = cfg->resend_bytes != 0 ? cfg->resend_bytes : RESEND_DEFAULT;
+    d->cfg.keepalive_ms = cfg->keepalive_ms != 0 ? cfg->keepalive_ms : KEEPALIVE_DEFAULT_MS;
+    snprintf(d->name, sizeof d->name, "%s", cfg->name);
+    pthread_mutex_init(&d->lock, NULL);
+    d->fd = -1;
+    d->backoff_ms = BACKOFF_MS;
+    d->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    d->out = mem_zalloc(OUT_ROOM);
+    d->record = mem_zalloc(SPOOL_RECORD_MAX);
+    if (d->wake < 0 || d->out == NULL || d->record == NULL ||
+        pthread_create(&d->thread, NULL, run, d) != 0) {
+        TRY(FAIL(E_NOMEM));
+    }
+    *out = d;
+    d = NULL;
+out:
+    if (d != NULL) {
+        delivery_free(d);
+    }
+    return e;
+}
+
+void li_delivery_wake(struct li_delivery *d)
+{
+    uint64_t one = 1;
+
+    IGNORE(write(d->wake, &one, sizeof one) > 0 ? E_OK : E_IO, "a full counter wakes as well");
+}
+
+void li_delivery_stop(struct li_delivery *d, unsigned linger_ms)
+{
+    if (d == NULL) {
+        return;
+    }
+    atomic_store(&d->stop_at_ms, now_ms() + linger_ms);
+    atomic_store(&d->stopping, true);
+    li_delivery_wake(d);
+    pthread_join(d->thread, NULL);
+    delivery_free(d);
+}
