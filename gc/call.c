@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "gc/displace.h"
 #include "gc/divert.h"
+#include "gc/tapping.h"
 
 static struct hlink **head_of(struct worker *w, struct view call_id)
 {
@@ -265,6 +266,9 @@ enum err call_begin(struct worker *w, const struct call_start *s, struct call **
         hold_things(c, s);
     }
     enter(c);
+    if (!c->is_usage) {
+        tapped_begin(c);
+    }
     call_tell(c, CALL_EVENT_STARTED, 0, "");
     *out = c;
     c = NULL; /* moved */
@@ -354,6 +358,7 @@ void call_end(struct call *c, unsigned status, const char *end_by)
         limits_line_give(w->ws->limits, c->line);
     }
     call_tell(c, CALL_EVENT_ENDED, status, end_by);
+    tapped_end(c, status, end_by);
     trunk_leave(c);
     trace_end(w->trace, c->trace, (uint16_t)status, end_by);
     LOG(LV_INFO, "call.end", KV("call", (const char *)c->id), KV("call_id", c->call_id),
@@ -366,11 +371,15 @@ void call_end(struct call *c, unsigned status, const char *end_by)
 
 void call_route(struct call *c, const char *route, uint64_t callee_line, const char *note)
 {
+    const struct party to = {.kind = callee_line != 0 ? PARTY_BTI : PARTY_GATEWAY,
+                             .line = callee_line};
+
     copy_text(c->route, sizeof c->route, view_of(route));
     c->routed_line = callee_line;
     call_note_way(c);
     trace_route(c->w->trace, c->trace, VIEW(""), view_of(route), callee_line);
     call_tell(c, CALL_EVENT_ROUTED, 0, "");
+    tapped_route(c, &to, view_of(c->routed));
     LOG(LV_INFO, "call.setup", KV("call", (const char *)c->id), KV("call_id", c->call_id),
         KV("route", route), KV("line", c->caller_line),
         KV_DIGITS("caller", view_of(c->caller_text)), KV_DIGITS("called", view_of(c->routed)),
@@ -689,6 +698,7 @@ void calls_free(struct worker *w)
 void call_trace_in(struct call *c, const struct inbound *in, const char *note)
 {
     if (c != NULL) {
+        tapped_in(c->w, c, in);
         trace_message(c->w->trace, c->trace, &in->flow.remote, &in->flow.local, in->proof.mac,
                       in->m->raw, view_of(note));
     }
@@ -700,6 +710,7 @@ void call_trace_out(struct call *c, const struct sip_flow *to, const struct part
     struct net_addr own;
 
     if (c != NULL) {
+        tapped_out(c->w, c, to, who, raw);
         own = worker_address(c->w, to);
         trace_message(c->w->trace, c->trace, &own, &to->remote,
                       is_bti(who) ? TRACE_MAC_MADE : TRACE_MAC_NA, raw, view_of(note));

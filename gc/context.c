@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "gc/context_int.h"
 #include "gc/divert.h"
+#include "gc/tapping.h"
 
 /* ---- life --------------------------------------------------------------------------------------
  */
@@ -126,6 +127,9 @@ static void respond(struct ctx *c, unsigned status, size_t n, const char *note)
         return;
     }
     call_trace_out(c->call, &c->from_flow, &c->from, octets, note);
+    if (c->call == NULL) {
+        tapped_out(c->w, NULL, &c->from_flow, &c->from, octets);
+    }
     e = sip_stxn_respond(c->stxn, status, octets);
     if (e != E_OK && e != E_DENIED) {
         LOG(LV_INFO, "answer.not_sent", KV("status", status), KV_ERR(e));

@@ -4,6 +4,7 @@
 #include "gc/context_int.h"
 #include "gc/divert.h"
 #include "gc/stir.h"
+#include "gc/tapping.h"
 
 static unsigned status_of(enum err e)
 {
@@ -72,6 +73,12 @@ static enum err send_leg(struct ctx *c, struct leg *l, const struct sip_msg *m,
     if (e != E_OK) {
         leg_abandon(l);
         return e;
+    }
+    if (c->kind == CTX_SETUP) {
+        const struct call_forward *on = c->call->forward;
+        tapped_route(c->call, &t->who, view_of(on != NULL ? on->routed : c->call->routed));
+    } else if (c->call == NULL) {
+        tapped_out(c->w, NULL, &t->flow, &t->who, view_from(c->w->out, n));
     }
     call_trace_out(c->call, &t->flow, &t->who, view_from(c->w->out, n),
                    tokens.note[0] != 0 ? tokens.note : c->w->crossed);

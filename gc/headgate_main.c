@@ -20,6 +20,7 @@
 #include "gc/park.h"
 #include "gc/stir_service.h"
 #include "gc/worker.h"
+#include "lawful_intercept/tap.h"
 #include "signaling/sip_osip.h"
 
 #define WORKERS_MAX    64
@@ -42,6 +43,7 @@ struct gate {
     struct metrics *metrics;
     struct sessions *sessions;
     struct location *location;
+    struct tap *tap;
     struct stir *stir;
     struct hep *hep; /* NULL: no collector */
     struct call_events *events;
@@ -316,6 +318,21 @@ static enum err start_hep(struct gate *g)
     return e;
 }
 
+static enum err open_tap(struct gate *g)
+{
+    enum err e = E_OK;
+
+    if (g->set.tap_file[0] == 0) {
+        return E_OK;
+    }
+    e = tap_open(g->set.tap_file, g->set.tap_group, g->n_workers, (size_t)g->set.tap_bytes,
+                 &g->tap);
+    if (e != E_OK) {
+        LOG(LV_ERROR, "gc.tap", KV("file", g->set.tap_file), KV_ERR(e));
+    }
+    return e;
+}
+
 static enum err start_workers(struct gate *g)
 {
     struct secret cluster_key = {0};
@@ -342,6 +359,8 @@ static enum err start_workers(struct gate *g)
     cfg.stir = g->stir;
     TRY(start_hep(g));
     cfg.hep = g->hep;
+    TRY(open_tap(g));
+    cfg.tap = g->tap;
     TRY(workers_new(&cfg, &g->workers));
     TRY(start_store(g, &cluster_key));
     TRY(workers_start(g->workers, g->store));
@@ -439,6 +458,7 @@ static void gate_close(struct gate *g)
         workers_free(g->workers);
     }
     hep_close(g->hep); /* the last BYEs too */
+    tap_close(g->tap);
     call_events_free(g->events);
     certs_close(&g->certs);
     location_free(g->location);

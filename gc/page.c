@@ -7,6 +7,7 @@
 
 #include "gc/priority_gate.h"
 #include "gc/setup.h"
+#include "gc/tapping.h"
 #include "gc/trunks.h"
 
 static const char allowed[] =
@@ -144,6 +145,7 @@ void page_in(struct worker *w, const struct inbound *in)
         challenge(w, in);
         return;
     }
+    tapped_in(w, NULL, in);
     status = in->proof.class == PROOF_PROVEN ? check_line(w, &s) : check_peer(w, &s);
     if (status == 0) {
         if (!dialled_keys(w, in->m->uri, s.keys, sizeof s.keys)) {

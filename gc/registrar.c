@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "gc/context.h"
+#include "gc/tapping.h"
 
 struct wish { /* one Contact */
     char uri[LOCATION_URI_MAX];
@@ -314,6 +315,7 @@ void register_in(struct worker *w, const struct inbound *in)
         challenge(w, in);
         return;
     }
+    tapped_in(w, NULL, in);
     if (!check_extensions(w, in, SIP_H_REQUIRE)) {
         return;
     }

@@ -172,6 +172,13 @@ const struct conf_field gc_fields[] = {
      "memory of each worker for the messages of calls"},
     {"trace.calls", CONF_UINT, AT(trace_calls), "4096", 16, 65000,
      "call records of each worker, live and ended"},
+    {"tap.file", CONF_PATH, AT(tap_file), "", 0, 0,
+     "where all signaling is written for headgate-li to choose from; on a tmpfs, such as "
+     "/run/headgate/tap; empty: nowhere"},
+    {"tap.group", CONF_TEXT, AT(tap_group), "", 0, 0,
+     "group that headgate-li runs in: it may read that file; empty: our own user alone"},
+    {"tap.bytes", CONF_UINT, AT(tap_bytes), "16777216", 262144, 1073741824,
+     "of each worker, a power of two: what headgate-li may lag behind before it misses anything"},
 };
 const size_t gc_fields_n = sizeof gc_fields / sizeof gc_fields[0];
 
@@ -560,6 +567,9 @@ static enum err check_relations(const struct gc_settings *s, const struct compla
     }
     if (strcmp(s->snapshot_path, s->spill_path) == 0) {
         return COMPLAIN(c, "state.spill: is the same file as state.snapshot");
+    }
+    if ((s->tap_bytes & (s->tap_bytes - 1)) != 0) {
+        return COMPLAIN(c, "tap.bytes: no power of two");
     }
     return E_OK;
 }

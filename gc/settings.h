@@ -68,6 +68,8 @@ struct gc_settings {
     uint64_t expires_min_s, expires_default_s, expires_max_s;
     uint64_t t1_ms, timer_c_ms;
     uint64_t trace_bytes, trace_calls; /* of each worker */
+    const char *tap_file, *tap_group;
+    uint64_t tap_bytes; /* of each worker */
     uint64_t drain_ms;
     const char *hep_collector, *hep_key; /* empty: none */
     uint64_t hep_agent;

@@ -10,6 +10,7 @@
 #include "gc/priority_gate.h"
 #include "gc/setup.h"
 #include "gc/stir.h"
+#include "gc/tapping.h"
 
 static struct view retry_after(void)
 {
@@ -494,6 +495,9 @@ void setup_in(struct worker *w, const struct inbound *in)
 
     understand(w, in, &s);
     if (!is_allowed(w, &s)) {
+        if (in->proof.class != PROOF_UNKNOWN) {
+            tapped_refused(w, in, view_of(s.caller), view_of(s.called));
+        }
         return;
     }
     if (feature_is_answered(s.feature)) {

@@ -8,6 +8,7 @@
 #include "gc/emergency_mode.h"
 #include "gc/last_calls.h"
 #include "gc/trunks.h"
+#include "lawful_intercept/tap.h"
 
 enum {
     QUEUE_BYTES = 4 * 1024 * 1024,
@@ -97,6 +98,7 @@ static enum err worker_new(struct workers *ws, unsigned index, struct worker **o
     TRY(loop_new(ws->cfg.clock, &w->loop));
     TRY(queue_new(QUEUE_BYTES, &w->queue));
     TRY(loop_wake_new(w->loop, worker_on_wake, w, &w->wake));
+    w->tap = tap_ring_of(ws->cfg.tap, w->index);
     TRY(trace_new(w->index, ws->cfg.clock, set->trace_bytes, (unsigned)set->trace_calls,
                   &w->trace));
     if (ws->seam.send == NULL) {

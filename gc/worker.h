@@ -21,6 +21,7 @@
 struct workers;
 struct call_events;
 struct stir;
+struct tap;
 
 struct workers_cfg { /* all borrowed, and outlive the workers */
     const struct gc_settings *set;
@@ -30,6 +31,7 @@ struct workers_cfg { /* all borrowed, and outlive the workers */
     struct location *location;
     struct metrics *metrics;          /* worker i owns slot i */
     const struct secret *cluster_key; /* read by workers_new() only; NULL: a random one */
+    struct tap *tap;                  /* lawful_intercept/tap.h; NULL: none. Worker i has ring i */
     struct stir *stir;                /* gc/stir_service.h; NULL: no signing, no checking */
     struct hep *hep;                  /* gc/hep.h; NULL: no collector */
     struct call_events *events;       /* gc/call_events.h; NULL: nobody watches */

@@ -187,6 +187,7 @@ struct worker {
     struct sip_transport *transport; /* NULL: the send seam */
     struct sip_txn_layer *txns;
     struct trace *trace;
+    struct tap_ring *tap; /* NULL: none */
     struct queue *queue;
     struct loop_wake *wake;
     struct loop_timer tick, ping_timer;
