@@ -47,16 +47,20 @@ NEED_bti := bti provisioning media signaling authz base
 NEED_admin_api := admin_api routing gc base
 NEED_scenario := gc lawful_intercept signaling authz routing base
 
-PROGRAMS := headgate headgate-prov headgate-admin bti headgatectl
+PROGRAMS := headgate headgate-prov headgate-admin headgate-li headgate-lea bti headgatectl
 MAIN_headgate := gc/headgate_main.c
 MAIN_headgate-prov := provisioning/prov_main.c
 MAIN_bti := bti/bti_main.c
 MAIN_headgate-admin := admin_api/admin_main.c
+MAIN_headgate-li := lawful_intercept/li_main.c
+MAIN_headgate-lea := lawful_intercept/lea_main.c
 MAIN_headgatectl := admin_api/ctl_main.c
 DOMAIN_headgate := gc
 DOMAIN_headgate-prov := provisioning
 DOMAIN_bti := bti
 DOMAIN_headgate-admin := admin_api
+DOMAIN_headgate-li := lawful_intercept
+DOMAIN_headgate-lea := lawful_intercept
 DOMAIN_headgatectl := admin_api
 
 # A unit test's name begins with its folder: tests/unit/signaling_frame.c links NEED_signaling.

@@ -140,5 +140,6 @@ MUST_CHECK enum err cdc_read(struct view octets, struct cdc_message *m, size_t *
 struct view cdc_visible(struct view text, size_t max, char *dst);
 /* Whether a session description could be sent: UTF-8 (RFC 3629). */
 bool cdc_is_text(struct view text);
+bool cdc_is_visible_text(struct view text); /* VisibleString */
 
 #endif

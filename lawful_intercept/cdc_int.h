@@ -51,6 +51,4 @@ enum {
     CDC_DEPTH_MAX = 8
 };
 
-bool cdc_is_visible(struct view text);
-
 #endif

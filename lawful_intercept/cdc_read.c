@@ -77,7 +77,7 @@ static enum err read_text(const struct reader *r, const struct cdc_field *f, str
     if (value.n < f->min || value.n > CDC_SDP_MAX) {
         return refuse(r, value.p, f->name, "has a length that it must not have");
     }
-    if (f->type == CDC_T_VISIBLE ? !cdc_is_visible(value) : !cdc_is_text(value)) {
+    if (f->type == CDC_T_VISIBLE ? !cdc_is_visible_text(value) : !cdc_is_text(value)) {
         return refuse(r, value.p, f->name, "has octets that it must not have");
     }
     *(struct view *)(void *)(base + f->offset) = value;

@@ -64,7 +64,7 @@ static enum err put_text(struct writer *w, const struct cdc_field *f, const char
     if (v->n < f->min || v->n > max) {
         return refuse(w, f->name, v->n < f->min ? "is too short" : "is too long");
     }
-    if (f->type == CDC_T_VISIBLE ? !cdc_is_visible(*v) : !cdc_is_text(*v)) {
+    if (f->type == CDC_T_VISIBLE ? !cdc_is_visible_text(*v) : !cdc_is_text(*v)) {
         return refuse(w, f->name, "has octets that it must not have");
     }
     return put(w, v->p, v->n);
@@ -267,7 +267,7 @@ out:
 
 /* ---- texts -------------------------------------------------------------------------------------
  */
-bool cdc_is_visible(struct view text)
+bool cdc_is_visible_text(struct view text)
 {
     for (size_t i = 0; i < text.n; i++) {
         if ((unsigned char)text.p[i] < 0x20 || (unsigned char)text.p[i] > 0x7E) {

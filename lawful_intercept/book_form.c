@@ -1,0 +1,333 @@
+/* What officers fill in, field by field. */
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/crypto.h"
+#include "base/mem.h"
+#include "lawful_intercept/book_int.h"
+#include "lawful_intercept/cdc.h"
+
+__attribute__((format(printf, 3, 4))) static void refuse(json_t *errors, const char *pointer,
+                                                         const char *fmt, ...)
+{
+    char detail[160];
+    va_list args;
+
+    va_start(args, fmt);
+    (void)vsnprintf(detail, sizeof detail, fmt, args);
+    va_end(args);
+    IGNORE(json_array_append_new(errors,
+                                 json_pack("{s:s,s:s}", "pointer", pointer, "detail", detail)) == 0
+               ? E_OK
+               : E_NOMEM,
+           "an empty list of errors is an error too: nothing comes back");
+}
+
+/* ---- fields ------------------------------------------------------------------------------------
+ */
+struct text_field {
+    const char *name;
+    size_t min, max;
+    bool is_visible; /* goes into call data: a VisibleString */
+    const char *what;
+};
+
+static void check_text(const json_t *form, const struct text_field *f, json_t *errors)
+{
+    const json_t *v = json_object_get(form, f->name);
+    struct view text = view_from(json_string_value(v), json_string_length(v));
+    char pointer[40];
+
+    snprintf(pointer, sizeof pointer, "/%s", f->name);
+    if (!json_is_string(v)) {
+        if (f->min > 0) {
+            refuse(errors, pointer, "%s is missing", f->what);
+        }
+    } else if (text.n < f->min || text.n > f->max) {
+        refuse(errors, pointer, "%s has %zu to %zu characters", f->what, f->min, f->max);
+    } else if (f->is_visible ? !cdc_is_visible_text(text) : !cdc_is_text(text)) {
+        refuse(errors, pointer, "%s has characters that it must not have", f->what);
+    }
+}
+
+static void check_known(const json_t *form, const char *const *names, json_t *errors)
+{
+    const char *key = NULL;
+    json_t *value = NULL;
+
+    json_object_foreach((json_t *)(uintptr_t)form, key, value)
+    {
+        bool known = false;
+        char pointer[80];
+        for (size_t i = 0; names[i] != NULL; i++) {
+            known = known || strcmp(key, names[i]) == 0;
+        }
+        if (!known) {
+            snprintf(pointer, sizeof pointer, "/%.70s", key);
+            refuse(errors, pointer, "there is no such field");
+        }
+    }
+}
+
+/* ---- agencies ----------------------------------------------------------------------------------
+ */
+static void check_place(const json_t *form, const char *name, json_t *errors)
+{
+    static const char *const known[] = {"address", "tls_name", "plain", "framing", NULL};
+    const json_t *o = json_object_get(form, name);
+    const char *framing = li_text(o, "framing");
+    struct li_place p;
+    char pointer[40];
+
+    snprintf(pointer, sizeof pointer, "/%s", name);
+    if (o == NULL || json_is_null(o)) {
+        return;
+    }
+    if (!json_is_object(o) || !li_place_read(o, &p)) {
+        refuse(errors, pointer, "address: a numeric address with its port");
+        return;
+    }
+    check_known(o, known, errors);
+    if (p.is_plain && !net_is_loopback(&p.to)) {
+        refuse(errors, pointer, "plain: only to addresses of this machine");
+    } else if (!p.is_plain && p.tls_name[0] == 0) {
+        refuse(errors, pointer, "tls_name: the name in the agency's certificate is missing");
+    }
+    if (framing[0] != 0 && strcmp(framing, "stream") != 0 && strcmp(framing, "counted") != 0) {
+        refuse(errors, pointer, "framing: stream or counted");
+    }
+}
+
+static uint64_t next_agency(const struct li_book *b)
+{
+    uint64_t most = 0;
+
+    for (size_t i = 0; i < li_book_agencies(b); i++) {
+        const struct li_agency *a = li_book_agency_at(b, i);
+        most = a->id > most ? a->id : most;
+    }
+    return most + 1;
+}
+
+json_t *li_form_agency(const struct li_book *b, const json_t *form, const char *who,
+                       uint64_t now_us, json_t *errors)
+{
+    static const char *const known[] = {"name", "contact", "version", "cdc", "x2", NULL};
+    static const struct text_field name = {"name", 1, LI_NAME_MAX - 1, false, "the agency's name"};
+    static const struct text_field contact = {"contact", 1, 200, false,
+                                              "whom to call there at any hour"};
+    const json_t *version = json_object_get(form, "version");
+    json_t *made = NULL;
+    char at[24];
+
+    check_known(form, known, errors);
+    check_text(form, &name, errors);
+    check_text(form, &contact, errors);
+    check_place(form, "cdc", errors);
+    check_place(form, "x2", errors);
+    if (version != NULL && json_integer_value(version) != 3 && json_integer_value(version) != 4) {
+        refuse(errors, "/version", "3 or 4");
+    }
+    if (!json_is_object(json_object_get(form, "cdc")) &&
+        !json_is_object(json_object_get(form, "x2"))) {
+        refuse(errors, "", "neither cdc nor x2: nothing could be delivered");
+    }
+    for (size_t i = 0; i < li_book_agencies(b); i++) {
+        if (strcmp(li_text(li_book_agency_at(b, i)->json, "name"), li_text(form, "name")) == 0) {
+            refuse(errors, "/name", "there is an agency of that name");
+        }
+    }
+    if (json_array_size(errors) != 0) {
+        return NULL;
+    }
+    li_time_write(now_us, at);
+    made = json_deep_copy(form);
+    if (made == NULL ||
+        json_object_set_new(made, "agency", json_integer((json_int_t)next_agency(b))) != 0 ||
+        json_object_set_new(made, "version",
+                            json_integer(version != NULL ? json_integer_value(version) : 4)) != 0 ||
+        json_object_set_new(made, "entered_by", json_string(who)) != 0 ||
+        json_object_set_new(made, "entered_at", json_string(at)) != 0) {
+        json_decref(made);
+        return NULL;
+    }
+    return made;
+}
+
+/* ---- orders ------------------------------------------------------------------------------------
+ */
+static const struct text_field order_texts[] = {
+    {"case_id", 1, LI_CASE_MAX - 1, true, "the agency's case id"},
+    {"presented_by", 1, 200, false, "who of the agency presented the order"},
+    {"signed_by", 1, 200, false, "who signed the authorisation"},
+    {"responsible", 1, 200, false, "who of the carrier answers for it"},
+    {"court", 0, 200, false, "the court"},
+    {"docket", 0, 100, false, "the docket number"}};
+
+static bool is_e164(const char *text)
+{
+    size_t n = strlen(text);
+
+    if (n < 8 || n > 16 || text[0] != '+' || text[1] == '0') {
+        return false;
+    }
+    return strspn(text + 1, "0123456789") == n - 1;
+}
+
+static void check_target(const json_t *form, json_t *errors)
+{
+    static const char *const known[] = {"line", "number", "bti", NULL};
+    const json_t *t = json_object_get(form, "target");
+    uint8_t bti[16];
+
+    if (!json_is_object(t) || json_object_size(t) != 1) {
+        refuse(errors, "/target", "exactly one of line, number and bti");
+        return;
+    }
+    check_known(t, known, errors);
+    if (json_object_get(t, "line") != NULL && li_number(t, "line") == 0) {
+        refuse(errors, "/target/line", "the number of a line");
+    } else if (json_object_get(t, "number") != NULL && !is_e164(li_text(t, "number"))) {
+        refuse(errors, "/target/number", "an E.164 number with its +");
+    } else if (json_object_get(t, "bti") != NULL &&
+               (strlen(li_text(t, "bti")) != 32 ||
+                hex_get(view_of(li_text(t, "bti")), bti, sizeof bti) != E_OK)) {
+        refuse(errors, "/target/bti", "32 hexadecimal digits");
+    }
+}
+
+static void check_times(const json_t *form, uint64_t now_us, json_t *errors)
+{
+    uint64_t starts = 0, ends = 0;
+    bool has_start = li_time_read(li_text(form, "starts_at"), &starts);
+    bool has_end = li_time_read(li_text(form, "ends_at"), &ends);
+
+    if (!has_start) {
+        refuse(errors, "/starts_at", "a time like 2026-01-31T08:00:00Z is missing");
+    }
+    if (!has_end) {
+        refuse(errors, "/ends_at", "a time like 2026-01-31T08:00:00Z is missing");
+    }
+    if (has_start && has_end && ends <= starts) {
+        refuse(errors, "/ends_at", "not behind starts_at");
+    } else if (has_end && ends <= now_us) {
+        refuse(errors, "/ends_at", "the order has expired");
+    }
+}
+
+static uint64_t next_order(const struct li_book *b)
+{
+    uint64_t most = 0;
+
+    for (size_t i = 0; i < li_book_orders(b); i++) {
+        const struct li_entry *e = li_book_order_at(b, i);
+        most = e->order.id > most ? e->order.id : most;
+    }
+    return most + 1;
+}
+
+static json_t *make_order(const struct li_book *b, const json_t *form, const char *who,
+                          uint64_t now_us)
+{
+    json_t *made = json_deep_copy(form);
+    uint8_t xid[LI_XID_BYTES];
+    char hex[2 * LI_XID_BYTES + 1], at[24];
+
+    if (made == NULL || crypto_random(xid, sizeof xid) != E_OK) {
+        json_decref(made);
+        return NULL;
+    }
+    xid[6] = (uint8_t)((xid[6] & 0x0F) | 0x40); /* RFC 9562: version 4 */
+    xid[8] = (uint8_t)((xid[8] & 0x3F) | 0x80);
+    hex_put(xid, sizeof xid, hex);
+    li_time_write(now_us, at);
+    if (json_object_set_new(made, "order", json_integer((json_int_t)next_order(b))) != 0 ||
+        json_object_set_new(made, "xid", json_string(hex)) != 0 ||
+        json_object_set_new(made, "state", json_string("entered")) != 0 ||
+        json_object_set_new(made, "entered_by", json_string(who)) != 0 ||
+        json_object_set_new(made, "entered_at", json_string(at)) != 0) {
+        json_decref(made);
+        return NULL;
+    }
+    return made;
+}
+
+json_t *li_form_order(const struct li_book *b, const json_t *form, const char *who, uint64_t now_us,
+                      json_t *errors)
+{
+    static const char *const known[] = {
+        "agency",    "case_id",     "type",  "target", "starts_at", "ends_at", "presented_by",
+        "signed_by", "responsible", "court", "docket", "digits",    NULL};
+    const json_t *digits = json_object_get(form, "digits");
+    enum li_type type = LI_CONTENT;
+
+    check_known(form, known, errors);
+    for (size_t i = 0; i < sizeof order_texts / sizeof order_texts[0]; i++) {
+        check_text(form, &order_texts[i], errors);
+    }
+    if (!li_type_read(li_text(form, "type"), &type)) {
+        refuse(errors, "/type", "pen_register, trap_and_trace, pen_and_trap or content");
+    }
+    if (li_book_agency(b, li_number(form, "agency")) == NULL) {
+        refuse(errors, "/agency", "there is no such agency");
+    }
+    if (digits != NULL && !json_is_boolean(digits)) {
+        refuse(errors, "/digits", "true or false");
+    } else if (json_is_true(digits) && type == LI_TRAP_AND_TRACE) {
+        refuse(errors, "/digits",
+               "a trap and trace order is of calls that the subject does not "
+               "dial");
+    }
+    check_target(form, errors);
+    check_times(form, now_us, errors);
+    return json_array_size(errors) == 0 ? make_order(b, form, who, now_us) : NULL;
+}
+
+/* ---- acts --------------------------------------------------------------------------------------
+ */
+static enum err may(const struct li_entry *entry, enum li_act act, const char *who, uint64_t now_us)
+{
+    const char *state = li_state_of(entry, now_us);
+    bool is_entered = strcmp(state, "entered") == 0;
+
+    if (act == LI_APPROVE && is_entered && strcmp(li_text(entry->json, "entered_by"), who) == 0) {
+        return FAIL(E_DENIED);
+    }
+    if (act == LI_APPROVE && is_entered && now_us >= entry->order.ends_us) {
+        return FAIL(E_STATE);
+    }
+    if (act == LI_END ? strcmp(state, "active") != 0 && strcmp(state, "waiting") != 0
+                      : !is_entered) {
+        return FAIL(E_STATE);
+    }
+    return E_OK;
+}
+
+enum err li_act_on(const struct li_entry *entry, enum li_act act, const char *who,
+                   const char *reason, uint64_t now_us, json_t **out)
+{
+    static const struct {
+        const char *state, *by, *at;
+    } what[] = {[LI_APPROVE] = {"active", "approved_by", "approved_at"},
+                [LI_REFUSE] = {"refused", "refused_by", "refused_at"},
+                [LI_END] = {"over", "ended_by", "ended_at"}};
+    json_t *made = NULL;
+    char at[24];
+    enum err e = may(entry, act, who, now_us);
+
+    TRY(e);
+    li_time_write(now_us, at);
+    made = json_deep_copy(entry->json);
+    if (made == NULL || json_object_set_new(made, "state", json_string(what[act].state)) != 0 ||
+        json_object_set_new(made, what[act].by, json_string(who)) != 0 ||
+        json_object_set_new(made, what[act].at, json_string(at)) != 0 ||
+        (reason[0] != 0 && json_object_set_new(made, "reason", json_string(reason)) != 0)) {
+        TRY(FAIL(E_NOMEM));
+    }
+    *out = made;
+    made = NULL;
+out:
+    json_decref(made);
+    return e;
+}

@@ -1,0 +1,370 @@
+/* The two threads of headgate-li: one reads the tap, one follows orders and the directory. */
+#include "lawful_intercept/li.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "lawful_intercept/li_int.h"
+
+enum { TAP_LOOK_MS = 20, TICK_MS = 250, STORE_LOOK_MS = 500, BATCH = 512 };
+
+/* ---- where it was ------------------------------------------------------------------------------
+ */
+static void read_position(struct li *l)
+{
+    int fd = open(l->position_file, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+
+    if (fd >= 0) {
+        if (read(fd, &l->position, sizeof l->position) != (ssize_t)sizeof l->position) {
+            l->position = (struct tap_position){{0}, {0}, {0}};
+        }
+        close(fd);
+    }
+}
+
+static void write_position(struct li *l)
+{
+    char temp[LI_PATH_BYTES + 8];
+    int fd = -1;
+    bool ok = false;
+
+    snprintf(temp, sizeof temp, "%s.new", l->position_file);
+    fd = open(temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd >= 0) {
+        ok = write(fd, &l->position, sizeof l->position) == (ssize_t)sizeof l->position;
+        ok = fdatasync(fd) == 0 && ok;
+        close(fd);
+    }
+    if (!ok || rename(temp, l->position_file) != 0) {
+        LOG(LV_ERROR, "position.not_kept", KV("file", (const char *)l->position_file));
+    }
+}
+
+/* ---- the tap -----------------------------------------------------------------------------------
+ */
+/* A tap that was read before is read again from its oldest record, silently up to where it was: so
+ * calls that go on are known. */
+static void attach(struct li *l)
+{
+    struct tap_position now;
+
+    if (tap_attach(l->tap, &l->reader) != E_OK) {
+        l->reader = NULL;
+        return;
+    }
+    tap_position_of(l->reader, &now);
+    memset(l->ring_at, 0, sizeof l->ring_at);
+    if (memcmp(now.start, l->position.start, sizeof now.start) == 0) {
+        memcpy(l->ring_at, l->position.number, sizeof l->ring_at);
+    }
+    LOG(LV_INFO, "tap.attached", KV("file", (const char *)l->tap));
+}
+
+static void take(struct li *l, unsigned ring, const struct tap_record *r, uint64_t number,
+                 uint64_t lost)
+{
+    bool silent = number <= l->ring_at[ring];
+
+    if (lost > 0 && number > l->ring_at[ring] + 1) {
+        uint64_t missed = number - 1 - l->ring_at[ring];
+        missed = missed < lost ? missed : lost;
+        l->counts.lost += missed;
+        LOG(LV_ERROR, "tap.lost", KV("ring", ring), KV("records", missed));
+    }
+    li_calls_record(l->calls, r, silent);
+    l->counts.records += !silent;
+}
+
+/* True: there was something. */
+static bool read_ring(struct li *l, unsigned ring)
+{
+    struct tap_record r;
+    uint64_t number = 0, lost = 0;
+
+    for (unsigned i = 0; i < BATCH; i++) {
+        enum err e = tap_next(l->reader, ring, &r, &number, &lost);
+        if (e == E_NOTFOUND) {
+            return i > 0;
+        }
+        if (e != E_OK) {
+            LOG(LV_ERROR, "tap.damaged", KV("ring", ring));
+            tap_detach(l->reader);
+            l->reader = NULL;
+            return false;
+        }
+        take(l, ring, &r, number, lost);
+    }
+    return true;
+}
+
+/* Under the lock. */
+static bool read_tap(struct li *l)
+{
+    bool any = false, replaced = false;
+
+    if (l->reader == NULL) {
+        attach(l);
+    }
+    if (l->reader == NULL) {
+        return false;
+    }
+    replaced = tap_is_replaced(l->reader); /* asked first: what is in it then is all there is */
+    for (unsigned i = 0; l->reader != NULL && i < tap_rings(l->reader); i++) {
+        any = read_ring(l, i) || any;
+    }
+    if (l->reader != NULL && replaced && !any) {
+        LOG(LV_INFO, "tap.replaced", KV("file", (const char *)l->tap));
+        tap_detach(l->reader);
+        l->reader = NULL;
+    }
+    return any;
+}
+
+/* What was read is on disk before it counts as read. */
+static void settle(struct li *l)
+{
+    struct tap_position at;
+
+    li_places_sync(l);
+    if (l->reader != NULL) {
+        tap_position_of(l->reader, &at);
+        for (unsigned i = 0; i < tap_rings(l->reader); i++) {
+            if (at.number[i] < l->ring_at[i]) {
+                return; /* still in what is read a second time */
+            }
+        }
+        if (memcmp(&at, &l->position, sizeof at) != 0) {
+            l->position = at;
+            write_position(l);
+        }
+    }
+}
+
+/* The orders that are active, as the calls want them. */
+static void follow_orders(struct li *l, uint64_t now_us)
+{
+    size_t n = li_book_orders(l->book), used = 0;
+    struct li_order *v = n > 0 ? mem_zalloc_array(n, sizeof *v) : NULL;
+    struct li_orders all = {v, 0};
+
+    for (size_t i = 0; v != NULL && i < n; i++) {
+        const struct li_entry *entry = li_book_order_at(l->book, i);
+        const struct li_agency *agency = li_book_agency(l->book, entry->agency);
+        const char *ended = json_string_value(json_object_get(entry->json, "ended_at"));
+        if (agency == NULL || (!entry->is_active && ended == NULL)) {
+            continue;
+        }
+        v[used] = entry->order;
+        v[used].version = agency->version;
+        if (ended != NULL) { /* ended early: known until its contents are closed */
+            uint64_t at = 0;
+            v[used].ends_us =
+                li_time_read(ended, &at) && at < v[used].ends_us ? at : v[used].ends_us;
+        }
+        used++;
+    }
+    all.n = used;
+    if (li_calls_orders(l->calls, &all) != E_OK) {
+        LOG(LV_ERROR, "orders.not_taken", KV_ERR(E_NOMEM));
+        atomic_store(&l->book_changed, true);
+    }
+    mem_free(v);
+    li_places_follow(l, now_us);
+}
+
+static void count(struct li *l, uint64_t now_us)
+{
+    struct li_calls_facts f;
+
+    li_calls_facts_of(l->calls, &f);
+    l->counts.calls = f.calls;
+    l->counts.tap_up = l->reader != NULL;
+    l->counts.orders_active = 0;
+    for (size_t i = 0; i < li_book_orders(l->book); i++) {
+        l->counts.orders_active +=
+            strcmp(li_state_of(li_book_order_at(l->book, i), now_us), "active") == 0;
+    }
+    li_places_watch(l, now_us);
+}
+
+static bool is_caught_up(const struct li *l)
+{
+    struct tap_position at;
+
+    if (l->reader == NULL) {
+        return true;
+    }
+    tap_position_of(l->reader, &at);
+    for (unsigned i = 0; i < tap_rings(l->reader); i++) {
+        if (at.number[i] < l->ring_at[i]) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void *run_tap(void *arg)
+{
+    struct li *l = arg;
+    uint64_t tick_ms = 0;
+
+    while (!atomic_load(&l->stopping)) {
+        uint64_t now_us = clock_wall_us(clock_system()), mono = clock_mono_ms(clock_system());
+        bool any = false;
+        pthread_mutex_lock(&l->lock);
+        if (atomic_exchange(&l->book_changed, false)) {
+            follow_orders(l, now_us);
+        }
+        any = read_tap(l);
+        settle(l);
+        if (mono >= tick_ms) {
+            if (is_caught_up(l)) {
+                li_calls_tick(l->calls, now_us);
+                li_places_sync(l);
+            }
+            li_places_follow(l, now_us);
+            count(l, now_us);
+            tick_ms = mono + TICK_MS;
+        }
+        pthread_mutex_unlock(&l->lock);
+        if (!any) {
+            IGNORE(poll(NULL, 0, TAP_LOOK_MS) == 0 ? E_OK : E_IO, "a signal only shortens it");
+        }
+    }
+    return NULL;
+}
+
+/* ---- orders ------------------------------------------------------------------------------------
+ */
+static enum err on_item(void *arg, enum li_kind kind, const json_t *item)
+{
+    struct li *l = arg;
+    enum err e = E_OK;
+
+    pthread_mutex_lock(&l->lock);
+    e = kind == LI_ITEM_AGENCY ? li_book_load_agency(l->book, item)
+                               : li_book_load_order(l->book, item);
+    pthread_mutex_unlock(&l->lock);
+    atomic_store(&l->directory_known,
+                 false); /* a new target may be a number that is known already */
+    atomic_store(&l->book_changed, true);
+    return e;
+}
+
+static void *run_store(void *arg)
+{
+    struct li *l = arg;
+
+    while (!atomic_load(&l->stopping)) {
+        bool from_copy = false, up = false;
+        IGNORE(li_store_read(l->cfg.store, on_item, l, &from_copy), "logged; asked again");
+        li_directory_follow(l);
+        up = li_store_is_up(l->cfg.store);
+        pthread_mutex_lock(&l->lock);
+        l->counts.store_up = up;
+        pthread_mutex_unlock(&l->lock);
+        for (unsigned i = 0; i < STORE_LOOK_MS / 50 && !atomic_load(&l->stopping); i++) {
+            IGNORE(poll(NULL, 0, 50) == 0 ? E_OK : E_IO, "a signal only shortens it");
+        }
+    }
+    return NULL;
+}
+
+/* ---- life --------------------------------------------------------------------------------------
+ */
+static enum err copy_texts(struct li *l, const struct li_cfg *cfg)
+{
+    enum err e = view_to_cstr(view_of(cfg->element), l->element, sizeof l->element);
+
+    TRY(e);
+    TRY(view_to_cstr(view_of(cfg->tap), l->tap, sizeof l->tap));
+    TRY(view_to_cstr(view_of(cfg->spool), l->spool, sizeof l->spool));
+    TRY(view_to_cstr(view_of(cfg->position), l->position_file, sizeof l->position_file));
+    TRY(view_to_cstr(view_of(cfg->directory), l->directory, sizeof l->directory));
+out:
+    return e;
+}
+
+static enum err start_threads(struct li *l)
+{
+    l->has_tap_thread = pthread_create(&l->tap_thread, NULL, run_tap, l) == 0;
+    l->has_store_thread = pthread_create(&l->store_thread, NULL, run_store, l) == 0;
+    return l->has_tap_thread && l->has_store_thread ? E_OK : FAIL(E_NOMEM);
+}
+
+enum err li_open(const struct li_cfg *cfg, struct li **out)
+{
+    struct li *l = mem_zalloc(sizeof *l);
+    struct li_calls_cfg calls = {.element = cfg->element, .key = cfg->key};
+    enum err e = E_OK;
+
+    if (l == NULL) {
+        return FAIL(E_NOMEM);
+    }
+    l->cfg = *cfg;
+    pthread_mutex_init(&l->lock, NULL);
+    pthread_mutex_init(&l->officers, NULL);
+    TRY(copy_texts(l, cfg));
+    l->key = secret_alloc(sizeof *l->key);
+    l->octets = mem_zalloc(CDC_MAX);
+    if (l->key == NULL || l->octets == NULL) {
+        TRY(FAIL(E_NOMEM));
+    }
+    TRY(secret_set(l->key, cfg->key->b, cfg->key->n));
+    l->cfg.key = l->key;
+    TRY(li_book_new(&l->book));
+    calls.sink = li_sink_of(l);
+    TRY(li_calls_new(&calls, &l->calls));
+    if (mkdir(l->spool, 0700) != 0 && errno != EEXIST) {
+        TRY(FAIL(E_IO));
+    }
+    read_position(l);
+    TRY(start_threads(l));
+    *out = l;
+    l = NULL;
+out:
+    li_close(l, 0);
+    return e;
+}
+
+void li_close(struct li *l, unsigned linger_ms)
+{
+    if (l == NULL) {
+        return;
+    }
+    atomic_store(&l->stopping, true);
+    if (l->has_tap_thread) {
+        pthread_join(l->tap_thread, NULL);
+    }
+    if (l->has_store_thread) {
+        pthread_join(l->store_thread, NULL);
+    }
+    li_places_close(l, linger_ms);
+    tap_detach(l->reader);
+    li_calls_free(l->calls);
+    li_book_free(l->book);
+    pg_sync_close(l->db);
+    if (l->octets != NULL) {
+        wipe(l->octets, CDC_MAX);
+    }
+    mem_free(l->octets);
+    secret_release(l->key, sizeof *l->key);
+    pthread_mutex_destroy(&l->lock);
+    pthread_mutex_destroy(&l->officers);
+    mem_free(l);
+}
+
+void li_counts_of(struct li *l, struct li_counts *out)
+{
+    pthread_mutex_lock(&l->lock);
+    *out = l->counts;
+    pthread_mutex_unlock(&l->lock);
+}
