@@ -256,7 +256,7 @@ enum err li_book_load_order(struct li_book *b, const json_t *stored)
         b->order[b->n_orders++] = at;
     }
     if (entry.target != LI_TARGET_LINE) {
-        o->line = at->order.line; /* what the directory said */
+        o->line = at->order.line != 0 ? at->order.line : li_number(stored, "line_at_approval");
     }
     entry.json = json_deep_copy(stored);
     json_decref(at->json);

@@ -322,6 +322,9 @@ enum err li_act_on(const struct li_entry *entry, enum li_act act, const char *wh
     if (made == NULL || json_object_set_new(made, "state", json_string(what[act].state)) != 0 ||
         json_object_set_new(made, what[act].by, json_string(who)) != 0 ||
         json_object_set_new(made, what[act].at, json_string(at)) != 0 ||
+        (act == LI_APPROVE && /* the directory's word: for a start while it is away */
+         json_object_set_new(made, "line_at_approval",
+                             json_integer((json_int_t)entry->order.line)) != 0) ||
         (reason[0] != 0 && json_object_set_new(made, "reason", json_string(reason)) != 0)) {
         TRY(FAIL(E_NOMEM));
     }

@@ -189,8 +189,7 @@ static void on_route(struct li_calls *c, struct li_call *call, const struct tap_
     copy_text(call->route, sizeof call->route, r->text[2]);
     call->is_routed = true;
     /* Another trunk for the same number is another way, and no other callee. */
-    if (was_routed && before.line == callee->line &&
-        strcmp(before.number, callee->number) == 0) {
+    if (was_routed && before.line == callee->line && strcmp(before.number, callee->number) == 0) {
         return;
     }
     call->redirections += was_routed;

@@ -105,12 +105,20 @@ static bool read_ring(struct li *l, unsigned ring)
     return true;
 }
 
+/* Nothing is read before it is known for whom; the directory is waited for only so long. */
+static bool may_read(struct li *l)
+{
+    return atomic_load(&l->orders_known) &&
+           (atomic_load(&l->directory_known) || l->counts.records > 0 ||
+            clock_mono_ms(clock_system()) >= l->opened_ms + LI_DIRECTORY_WAIT_MS);
+}
+
 /* Under the lock. */
 static bool read_tap(struct li *l)
 {
     bool any = false, replaced = false;
 
-    if (l->reader == NULL) {
+    if (l->reader == NULL && may_read(l)) {
         attach(l);
     }
     if (l->reader == NULL) {
@@ -265,7 +273,9 @@ static void *run_store(void *arg)
 
     while (!atomic_load(&l->stopping)) {
         bool from_copy = false, up = false;
-        IGNORE(li_store_read(l->cfg.store, on_item, l, &from_copy), "logged; asked again");
+        if (li_store_read(l->cfg.store, on_item, l, &from_copy) == E_OK) {
+            atomic_store(&l->orders_known, true);
+        }
         li_directory_follow(l);
         up = li_store_is_up(l->cfg.store);
         pthread_mutex_lock(&l->lock);
@@ -310,6 +320,7 @@ enum err li_open(const struct li_cfg *cfg, struct li **out)
         return FAIL(E_NOMEM);
     }
     l->cfg = *cfg;
+    l->opened_ms = clock_mono_ms(clock_system());
     pthread_mutex_init(&l->lock, NULL);
     pthread_mutex_init(&l->officers, NULL);
     TRY(copy_texts(l, cfg));

@@ -11,7 +11,7 @@
 #include "lawful_intercept/li.h"
 #include "lawful_intercept/tap_read.h"
 
-enum { LI_PATH_BYTES = 512, LI_LINGER_MS = 2000, LI_KEPT_S = 3600 };
+enum { LI_PATH_BYTES = 512, LI_KEPT_S = 3600, LI_DIRECTORY_WAIT_MS = 3000 };
 
 enum li_channel { LI_CHANNEL_CDC, LI_CHANNEL_X2, LI_CHANNELS };
 
@@ -32,7 +32,8 @@ struct li {
     pthread_mutex_t officers; /* one act at a time; taken before lock */
     pthread_mutex_t lock;     /* book, places, counts */
     struct li_book *book;
-    _Atomic bool book_changed, stopping;
+    _Atomic bool book_changed, stopping, orders_known;
+    uint64_t opened_ms; /* mono */
     struct li_place_run **place;
     size_t n_places;
     struct li_counts counts;

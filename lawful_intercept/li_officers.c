@@ -180,10 +180,11 @@ json_t *li_state(struct li *l)
         }
     }
     if (places != NULL) {
-        all = json_pack("{s:b,s:b,s:I,s:I,s:I,s:o}", "tap", (int)l->counts.tap_up, "database",
-                        (int)l->counts.store_up, "records", (json_int_t)l->counts.records,
-                        "records_lost", (json_int_t)l->counts.lost, "calls",
-                        (json_int_t)l->counts.calls, "deliveries", places);
+        all = json_pack("{s:b,s:b,s:b,s:I,s:I,s:I,s:o}", "tap", (int)l->counts.tap_up, "database",
+                        (int)l->counts.store_up, "directory", (int)atomic_load(&l->directory_known),
+                        "records", (json_int_t)l->counts.records, "records_lost",
+                        (json_int_t)l->counts.lost, "calls", (json_int_t)l->counts.calls,
+                        "deliveries", places);
     }
     pthread_mutex_unlock(&l->lock);
     return all;

@@ -1,0 +1,169 @@
+"""Lawful intercept through the real daemons: what the order says, to whom it says, and nothing of anybody else."""
+import hashlib
+import json
+
+from hglib import Failed, wait_for
+from lawful import LiTest
+from stacked import at_once
+
+ALICE, BOB, CAROL = "+12125550101", "+12125550102", "+12125550103"
+
+
+class Delivery(LiTest):
+    @classmethod
+    def prepare(cls, stack):
+        cls.alice, cls.bob, cls.carol = at_once(
+            *[lambda n=n, i=i, t=t: stack.enrolled(n, f"{stack.net}{i}", t)
+              for n, i, t in (("alice", 11, ALICE), ("bob", 12, BOB), ("carol", 13, CAROL))])
+        cls.blue = cls.agency("blue", 21, x2=True)
+        cls.red = cls.agency("red", 22)
+
+    def talk(self, a, b, number, *words):
+        ear = self.stopping(b.listen(*words))
+        call = self.stopping(a.call(number, "--duration", "1", *words))
+        self.assertEqual(call.exit(), 0)
+        ear.wait("ended")
+        ear.stop()
+        return call
+
+    def line_of(self, number):
+        return int(self.stack.sql(f"SELECT line_id FROM core.number WHERE number = '{number}'"))
+
+    def test_a_call_is_delivered_with_the_key_of_its_media(self):
+        order = self.order(self.blue, {"line": self.line_of(ALICE)}, case="BLUE-1")
+        self.talk(self.alice, self.bob, BOB, "--transport", "tls")
+        self.blue.wait_for("Release", "BLUE-1")
+        said = [m for m in self.blue.said if m["channel"] == "cdc" and m["case"] == "BLUE-1"]
+        kinds = [m["kind"] for m in said if m["kind"] not in ("SubjectSignal", "MediaReport")]
+        self.assertEqual([k for k in kinds if k != "NetworkSignal"], ["Origination", "Answer", "CCOpen", "CCClose", "Release"])
+        by = {m["kind"]: m for m in said}
+        self.assertEqual((by["Origination"]["calling"], by["Origination"]["dialled"]), (ALICE[1:], BOB))
+        self.assertEqual(by["Answer"]["answering"], BOB[1:])
+        self.assertEqual(len({m["call"] for m in said if m["call"]}), 1, "one call id in all of them")
+        self.assertTrue(by["CCOpen"]["subject_key"] and by["CCOpen"]["associate_key"])
+        self.assertEqual(by["CCOpen"]["content"], by["CCClose"]["content"])
+        wait_for("the subject's BYE by X2", lambda: any(m["sip"].startswith("BYE ") for m in self.blue.said if m["channel"] == "x2"))
+        copies = [m["sip"].split("\r\n")[0] for m in self.blue.said if m["channel"] == "x2"]
+        self.assertTrue(any(c.startswith("INVITE ") for c in copies) and "SIP/2.0 200 OK" in copies, copies)
+        self.assertEqual(self.red.said, [])
+        self.end(order)
+
+    def test_a_pen_register_has_no_keys_and_no_incoming_calls(self):
+        order = self.order(self.red, {"number": CAROL}, "pen_register", "RED-1")
+        self.talk(self.carol, self.alice, ALICE, "--transport", "tls")
+        self.talk(self.alice, self.carol, CAROL, "--transport", "tls")
+        self.red.wait_for("Release", "RED-1")
+        self.end(order)
+        wait_for("the delivery to end", lambda: self.done("bert", "GET", f"orders/{order}")["state"] == "over")
+        said = [m for m in self.red.said if m["case"] == "RED-1"]
+        self.assertEqual(self.red.kinds("RED-1").count("Origination"), 1)
+        self.assertFalse({"CCOpen", "TerminationAttempt"} & set(self.red.kinds("RED-1")))
+        self.assertNotIn("inline:", json.dumps(said))
+        self.assertTrue(any(m["subject_sdp"] for m in said), "the session descriptions themselves are call data")
+
+    def test_two_agencies_on_one_subject_see_their_own_case(self):
+        one = self.order(self.blue, {"line": self.line_of(BOB)}, case="BLUE-2")
+        two = self.order(self.red, {"line": self.line_of(BOB)}, case="RED-2")
+        self.talk(self.bob, self.carol, CAROL, "--transport", "tls")
+        contents = []
+        for agency, case, other in ((self.blue, "BLUE-2", "RED-2"), (self.red, "RED-2", "BLUE-2")):
+            agency.wait_for("Release", case)
+            self.assertNotIn(other, json.dumps(agency.said))
+            contents += [m["content"] for m in agency.said if m.get("kind") == "CCOpen" and m["case"] == case]
+        self.assertEqual(len(set(contents)), 2)
+        self.end(one)
+        self.end(two)
+
+    def test_an_agency_that_is_away_gets_it_later_in_order(self):
+        order = self.order(self.red, {"line": self.line_of(CAROL)}, case="RED-3")
+        self.red.kill()
+        for _ in range(2):
+            self.talk(self.carol, self.bob, BOB, "--transport", "udp")
+        wait_for("the delivery to be down", lambda: any(d["order"] == order and not d["up"] and d["spooled"] > 8
+                                                        for d in self.done("anna", "GET", "state")["deliveries"]))
+        self.red.start()
+        self.red.wait_for("Release", "RED-3", 2)
+        at = [m["at"] for m in self.red.said if m["case"] == "RED-3"]
+        self.assertEqual(at, sorted(at))
+        self.end(order)
+
+    def test_a_killed_headgate_li_goes_on_where_it_was(self):
+        order = self.order(self.blue, {"line": self.line_of(ALICE)}, case="BLUE-4")
+        ear = self.stopping(self.carol.listen("--transport", "tls"))
+        call = self.stopping(self.alice.call(CAROL, "--duration", "60", "--transport", "tls"))
+        self.blue.wait_for("CCOpen", "BLUE-4")
+        self.stack.daemons["li"].kill()
+        call.stop()
+        ear.wait("ended")
+        self.stack.daemons["li"].start().ready()
+        self.blue.wait_for("Release", "BLUE-4")
+        kinds = [m["kind"] for m in self.blue.said if m.get("case") == "BLUE-4"]
+        first = list(dict.fromkeys(k for k in kinds if k in ("Origination", "Answer", "CCOpen", "CCClose", "Release")))
+        self.assertEqual(first, ["Origination", "Answer", "CCOpen", "CCClose", "Release"])
+        opened = {m["content"] for m in self.blue.said if m.get("kind") in ("CCOpen", "CCClose") and m["case"] == "BLUE-4"}
+        self.assertEqual(len(opened), 1, "the same content id before and after")
+        self.end(order)
+
+    # ---- officers
+    def refused(self, name, body, pointer, path="orders"):
+        status, answer = self.officer(name, "POST", path, body)
+        self.assertEqual(status, 422, answer)
+        self.assertIn(pointer, [e["pointer"] for e in answer["errors"]])
+
+    def test_forms_that_lack_something_or_contradict_themselves(self):
+        form = self.form(self.blue, {"line": 1})
+        for field in ("agency", "case_id", "type", "target", "starts_at", "ends_at", "presented_by", "signed_by", "responsible"):
+            with self.subTest(missing=field):
+                self.refused("anna", {k: v for k, v in form.items() if k != field}, "/" + field)
+        for field, value in (("ends_at", self.when(-3600)), ("ends_at", form["starts_at"]), ("target", {"line": 1, "number": ALICE}),
+                             ("type", "all"), ("case_id", "x" * 26), ("agency", 99), ("digits", "yes"), ("more", 1)):
+            with self.subTest(field=field, value=value):
+                self.refused("anna", {**form, field: value}, "/" + field)
+        self.refused("anna", {**form, "target": {"number": "12125550101"}}, "/target/number")
+        self.refused("anna", {"name": "x", "contact": "y", "cdc": {"address": "192.0.2.1:9", "plain": True}}, "/cdc", "agencies")
+
+    def test_nobody_activates_alone_and_strangers_learn_nothing(self):
+        form = self.form(self.blue, {"line": 1})
+        order = self.done("anna", "POST", "orders", form)["order"]
+        self.assertEqual(self.officer("anna", "POST", f"orders/{order}/approve", {})[0], 403)
+        for stranger in ("cecil", None):
+            for method, path in (("GET", "orders"), ("GET", f"orders/{order}"), ("POST", f"orders/{order}/approve")):
+                status, answer = self.officer(stranger, method, path, {} if method == "POST" else None)
+                self.assertEqual((status, answer), (401, {"status": 401, "title": "no officer that we know"}))
+        self.done("bert", "POST", f"orders/{order}/refuse", {"reason": "the wrong line"})
+        self.assertEqual(self.officer("bert", "POST", f"orders/{order}/approve", {})[0], 409)
+        events = self.done("bert", "GET", "events")
+        self.assertTrue(events["sound"])
+        self.assertIn(("anna", "own order not approved", f"order:{order}"), [(e["who"], e["action"], e["object"]) for e in events["events"]])
+
+    def test_a_certified_record(self):
+        order = self.done("anna", "POST", "orders", self.form(self.blue, {"line": 1}, case="REC-1"))["order"]
+        certified = self.done("bert", "GET", f"orders/{order}/record")
+        record = certified["record"]
+        self.assertEqual((record["certified_by"], record["order"]["case_id"], record["order"]["signed_by"]), ("bert", "REC-1", "Judge Two"))
+        from cryptography.hazmat.primitives import hashes, serialization
+        from cryptography.hazmat.primitives.asymmetric import ec, utils
+        key = serialization.load_pem_public_key(certified["public_key"].encode())
+        octets = bytes.fromhex(certified["signature"])
+        der = utils.encode_dss_signature(int.from_bytes(octets[:32], "big"), int.from_bytes(octets[32:], "big"))
+        text = json.dumps(record, separators=(",", ":"), sort_keys=True, ensure_ascii=False).encode()
+        key.verify(der, text, ec.ECDSA(hashes.SHA256()))
+
+    def test_what_lies_on_disk_and_in_the_database_is_sealed(self):
+        order = self.order(self.blue, {"number": BOB}, case="HIDDEN-1")
+        self.talk(self.alice, self.bob, BOB)
+        self.blue.wait_for("Release", "HIDDEN-1")
+        found = [p for p in [*self.stack.folder.glob("spool/*/*"), self.stack.folder / "li.orders"]
+                 if b"HIDDEN-1" in p.read_bytes() or BOB[1:].encode() in p.read_bytes()]
+        self.assertEqual(found, [])
+        self.assertNotIn("HIDDEN-1", self.stack.sql("SELECT count(*) FROM pg_database"))
+        for role in ("hg_gc", "hg_prov", "hg_admin", "hg_api", "hg_trace"):
+            with self.assertRaises(Exception):
+                self.li_sql("SELECT count(*) FROM item", role)
+        self.assertNotIn(b"HIDDEN-1".hex(), self.li_sql("SELECT string_agg(encode(sealed, 'hex'), ' ') FROM item", "headgate"))
+        self.end(order)
+
+    def li_sql(self, text, role):
+        import subprocess
+        return subprocess.run(["psql", "-qAtX", "-v", "ON_ERROR_STOP=1", "-h", str(self.stack.pg_host), "-U", role, "-d", "headgate_li", "-c",
+                               text], check=True, capture_output=True, text=True, timeout=30).stdout.strip()

@@ -1,0 +1,216 @@
+"""What the tests of lawful intercept share: a stack with a tap, headgate-li with officers' and agencies' certificates, agencies."""
+import datetime
+import http.client
+import json
+import os
+import ssl
+import subprocess
+import threading
+
+from hglib import TOP, Daemon, Failed, Stack, wait_for
+from stacked import StackTest
+
+
+class Pki:
+    """An authority and what it issues, by the openssl command."""
+
+    def __init__(self, folder, name):
+        self.folder, self.name, self.file = folder, name, os.path.join(folder, name)
+        self.run("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", f"{name}.key", "-out",
+                 f"{name}.pem", "-days", "2", "-subj", f"/CN={name}", "-addext", "keyUsage=critical,keyCertSign,cRLSign")
+
+    def run(self, *words):
+        subprocess.run(["openssl", *words], check=True, capture_output=True, cwd=self.folder)
+
+    def issue(self, name, san):
+        self.run("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", f"{name}.key", "-out",
+                 f"{name}.pem", "-days", "2", "-subj", f"/CN={name}", "-CA", f"{self.name}.pem", "-CAkey", f"{self.name}.key", "-addext",
+                 f"subjectAltName={san}", "-addext", "basicConstraints=critical,CA:FALSE")
+        os.chmod(os.path.join(self.folder, f"{name}.key"), 0o600)
+        return os.path.join(self.folder, name)
+
+
+class Agency:
+    """headgate-lea with its certificate; what it said, as objects."""
+
+    def __init__(self, stack, name, ip, tls=True, x2=False):
+        self.stack, self.name, self.ip, self.tls, self.x2 = stack, name, ip, tls, x2
+        self.said, self.process = [], None
+        self.start()
+
+    def start(self):
+        words = ["--cdc", f"{self.ip}:9900", "--json", "--folder", self.stack.path(self.name)]
+        if self.x2:
+            words += ["--x2", f"{self.ip}:9901"]
+        if self.tls:
+            words += ["--certificate", self.stack.path("cf.example.pem"), "--key", self.stack.path("cf.example.key"), "--ca",
+                      self.stack.path("agencies.pem")]
+        with open(self.stack.log(self.name), "ab") as log:
+            self.process = subprocess.Popen([self.stack.bin / "headgate-lea", *words], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                            stderr=log, text=True, start_new_session=True)
+        threading.Thread(target=self.read, args=(self.process.stdout,), daemon=True).start()
+        return self
+
+    def read(self, out):
+        for line in out:
+            self.said.append(json.loads(line))
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+
+    def kinds(self, case=None, channel="cdc"):
+        return [m["kind"] for m in list(self.said) if m["channel"] == channel and case in (None, m["case"])]
+
+    def wait_for(self, kind, case=None, count=1):
+        wait_for(f"{count} {kind} at {self.name}: {self.kinds(case)}", lambda: self.kinds(case).count(kind) >= count)
+        return [m for m in self.said if m.get("kind") == kind and case in (None, m["case"])]
+
+    def stop(self):
+        if self.process.poll() is None:
+            self.process.terminate()
+            self.process.wait(10)
+
+
+class LiTest(StackTest):
+    """A stack whose signaling is tapped, and headgate-li beside it; officers anna and bert, and cecil whom nobody knows."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.stack = Stack()
+        cls.agencies = []
+        try:
+            cls.stack.up({"tap.file": f'"{cls.stack.path("tap")}"', "tap.bytes": 4194304, **(cls.gc_settings or {})}, cls.ps_settings)
+            cls.make_pki()
+            cls.make_database()
+            cls.start_li()
+            cls.prepare(cls.stack)
+        except BaseException:
+            cls.down()
+            raise
+
+    @classmethod
+    def down(cls):
+        for a in cls.agencies:
+            a.stop()
+        cls.stack.down(keep=os.environ.get("HEADGATE_KEEP", "") not in ("", "0"))
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.down()
+
+    @classmethod
+    def make_pki(cls):
+        officers, agencies = Pki(cls.stack.path(""), "officers"), Pki(cls.stack.path(""), "agencies")
+        for name in ("anna", "bert", "cecil"):
+            officers.issue(name, f"DNS:{name}.example")
+        officers.issue("li", f"IP:{cls.stack.net}7")
+        agencies.issue("cf.example", "DNS:cf.example")
+        agencies.issue("gate.example", "DNS:gate.example")
+        subprocess.run(["openssl", "genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out",
+                        cls.stack.path("record.key")], check=True, capture_output=True)
+        cls.stack.ctl("key", "new", cls.stack.path("intercept.key"))
+
+    @classmethod
+    def make_database(cls):
+        cls.stack.sql("CREATE DATABASE headgate_li")
+        cls.stack.write("li-migrate.yaml", f"""
+database:
+  conninfo: "host={cls.stack.pg_host} dbname=headgate_li user=headgate"
+  migrations: "{TOP}/migrations/li"
+""")
+        cls.stack.ctl("migrate", config="li-migrate.yaml")
+
+    @classmethod
+    def start_li(cls):
+        s = cls.stack
+        s.write("li.yaml", f"""
+node:
+  element: "GC1"
+api:
+  listen: "{s.net}7:8444"
+  socket: "{s.path('li.sock')}"
+  officers: ["anna=certificate:anna", "bert=certificate:bert"]
+tls:
+  certificate: "{s.path('li.pem')}"
+  key: "{s.path('li.key')}"
+  client_ca: "{s.path('officers.pem')}"
+agencies:
+  certificate: "{s.path('gate.example.pem')}"
+  key: "{s.path('gate.example.key')}"
+  ca: "{s.path('agencies.pem')}"
+health:
+  listen: "{s.net}7:9073"
+database:
+  conninfo: "host={s.pg_host} dbname=headgate_li user=hg_li"
+  directory: "{s.conninfo('hg_li')}"
+tap:
+  file: "{s.path('tap')}"
+state:
+  spool: "{s.path('spool')}"
+  position: "{s.path('li.position')}"
+  copy: "{s.path('li.orders')}"
+keys:
+  intercept: "{s.path('intercept.key')}"
+  record: "{s.path('record.key')}"
+""")
+        d = Daemon("li", [s.bin / "headgate-li", "--config", s.path("li.yaml")], s.log("li"), f"http://{s.net}7:9073/readyz")
+        s.daemons["li"] = d
+        d.start().ready()
+
+    # ---- officers
+    @classmethod
+    def officer(cls, name, method, path, body=None):
+        """(status, JSON) of a request with that officer's certificate; None: without one."""
+        context = ssl.create_default_context(cafile=cls.stack.path("officers.pem"))
+        if name:
+            context.load_cert_chain(cls.stack.path(f"{name}.pem"), cls.stack.path(f"{name}.key"))
+        connection = http.client.HTTPSConnection(cls.stack.net + "7", 8444, timeout=30, context=context)
+        try:
+            connection.request(method, "/li/v1/" + path, None if body is None else json.dumps(body), {"Content-Type": "application/json"})
+            answer = connection.getresponse()
+            return answer.status, json.loads(answer.read())
+        finally:
+            connection.close()
+
+    @classmethod
+    def done(cls, name, method, path, body=None):
+        status, answer = cls.officer(name, method, path, body)
+        if status >= 300:
+            raise Failed(f"{method} {path}: {status} {answer}")
+        return answer
+
+    @classmethod
+    def agency(cls, name, number, tls=True, x2=False, version=4):
+        a = Agency(cls.stack, name, f"{cls.stack.net}{number}", tls, x2)
+        cls.agencies.append(a)
+        place = {"address": f"{a.ip}:9900", **({"tls_name": "cf.example"} if tls else {"plain": True})}
+        form = {"name": name, "contact": "duty desk", "version": version, "cdc": place}
+        if x2:
+            form["x2"] = {**place, "address": f"{a.ip}:9901"}
+        a.id = cls.done("anna", "POST", "agencies", form)["agency"]
+        return a
+
+    @staticmethod
+    def when(seconds):
+        now = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=seconds)
+        return now.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+    @classmethod
+    def form(cls, agency, target, kind="content", case="CASE-1", **more):
+        return {"agency": agency.id, "case_id": case, "type": kind, "target": target, "starts_at": cls.when(-60),
+                "ends_at": cls.when(3600), "presented_by": "Officer One", "signed_by": "Judge Two", "responsible": "Clerk Three", **more}
+
+    @classmethod
+    def order(cls, *args, **more):
+        """An order in force: entered by anna, approved by bert."""
+        order = cls.done("anna", "POST", "orders", cls.form(*args, **more))["order"]
+        cls.done("bert", "POST", f"orders/{order}/approve", {})
+        def in_force():
+            state = cls.done("bert", "GET", "state")
+            return state["directory"] and any(d["order"] == order for d in state["deliveries"])
+        wait_for("the order to be in force", in_force)
+        return order
+
+    def end(self, order):
+        self.done("bert", "POST", f"orders/{order}/end", {"reason": "the test is over"})
