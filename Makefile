@@ -192,6 +192,8 @@ install: all
 	install $(PROGRAMS:%=$(B)/bin/%) $(DESTDIR)$(PREFIX)/bin
 	install -m 644 provisioning/prompts/*.ulaw $(DESTDIR)$(PREFIX)/share/headgate/prompts
 	install -m 644 migrations/*.sql $(DESTDIR)$(PREFIX)/share/headgate/migrations
+	install -d $(DESTDIR)$(PREFIX)/share/headgate/migrations/li
+	install -m 644 migrations/li/*.sql $(DESTDIR)$(PREFIX)/share/headgate/migrations/li
 	install -m 644 $(B)/openapi.json $(DESTDIR)$(PREFIX)/share/headgate
 	install -m 644 docs/man/*.1 $(DESTDIR)$(PREFIX)/share/man/man1
 	install -m 644 docs/man/*.8 $(DESTDIR)$(PREFIX)/share/man/man8

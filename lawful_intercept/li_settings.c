@@ -12,7 +12,7 @@
 const struct conf_field li_fields[] = {
     {"log.level", CONF_TEXT, AT(log_level), "", 0, 0,
      "error, warn, info or debug; empty: as on the command line"},
-    {"node.element", CONF_TEXT, AT(element), NULL, 0, 0,
+    {"node.element", CONF_TEXT, AT(element), "", 0, 0,
      "our name in call data (accessingElementId), 1 to 15 visible characters"},
     {"api.listen", CONF_TEXT, AT(listen), "127.0.0.1:8444", 0, 0,
      "ip:port of the officers' API; without tls.certificate a loopback address; empty: the socket "
@@ -49,7 +49,7 @@ const struct conf_field li_fields[] = {
      "file: agencies and orders, sealed, for a start without the database"},
     {"state.spool_bytes", CONF_UINT, AT(spool_bytes), "0", 0, 0,
      "of one case to one place; past it the oldest records go, counted; 0: what the disk has"},
-    {"keys.intercept", CONF_PATH, AT(key), NULL, 0, 0,
+    {"keys.intercept", CONF_PATH, AT(key), "", 0, 0,
      "32 octets, mode 0600: seals orders and spools; all headgate-li of a cluster share it"},
     {"keys.record", CONF_PATH, AT(record_key), "", 0, 0,
      "PEM, mode 0600: P-256 key that signs certified records; empty: there are none"},
@@ -103,6 +103,10 @@ enum err li_settings_check(const struct li_settings *s, struct li_plan *out, cha
                            "0123456789-_.") != n) {
         snprintf(why, why_bytes, "node.element: 1 to %d letters, digits, '-', '_', '.'",
                  LI_ELEMENT_MAX - 1);
+        return FAIL(E_PARSE);
+    }
+    if (s->key[0] == 0) {
+        snprintf(why, why_bytes, "keys.intercept: is missing");
         return FAIL(E_PARSE);
     }
     if (s->listen[0] != 0 && net_parse(view_of(s->listen), 8444, &p.listen) != E_OK) {
