@@ -76,7 +76,7 @@ static struct view parameter(struct view value, struct view name)
     size_t at = 0;
 
     while (view_find(rest, ';', &at)) {
-        struct view one = VIEW("");
+        struct view one;
         size_t end = 0, equals = 0;
         rest = view_sub(rest, at + 1, rest.n);
         one = view_find(rest, ';', &end) ? view_sub(rest, 0, end) : rest;
