@@ -52,7 +52,7 @@ out:
 void holdings_free(struct holdings *h)
 {
     if (h != NULL) {
-        for (unsigned i = 0; i < h->n; i++) {
+        for (unsigned i = 0; h->part != NULL && i < h->n; i++) {
             pthread_mutex_destroy(&h->part[i].lock);
         }
         mem_free(h->part);

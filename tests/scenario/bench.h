@@ -448,6 +448,7 @@ static inline bool take(struct bench *b, const struct net_addr *to, const char *
     struct sent *s = find_sent(b, to, start);
     const char *why = "";
     if (s == NULL) {
+        memset(&out->m, 0, sizeof out->m);
         return false;
     }
     s->taken = true;
