@@ -186,9 +186,9 @@ static void queries(void **state)
     assert_true(a.e == E_OK && a.rows == 0);
     a = ask(p, "DO $$ BEGIN RAISE NOTICE 'not for stderr'; END $$", NULL, 0);
     assert_int_equal(a.e, E_OK);
-    struct pg_param nul = PG_TEXT(VIEW("a\0b")), many[25] = {0};
+    struct pg_param nul = PG_TEXT(VIEW("a\0b")), many[33] = {0};
     assert_int_equal(pg_query(p, "SELECT $1", &nul, 1, NULL, NULL), E_RANGE);
-    assert_int_equal(pg_query(p, "SELECT 1", many, 25, NULL, NULL), E_RANGE);
+    assert_int_equal(pg_query(p, "SELECT 1", many, 33, NULL, NULL), E_RANGE);
     size_t live = mem_live();
     for (long nth = 0; nth < 3; nth++) {
         mem_fail_at(nth);
