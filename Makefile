@@ -119,11 +119,15 @@ $(B)/bench/count_allocs.so: bench/count_allocs.c
 $(B)/bench/passport_cost: $(B)/bench/passport_cost.o $(call lib,authz base)
 	$(Q)$(CC) $(LDFLAGS) $^ -o $@ $(LDLIBS)
 load: $(B)/bench/load
+# What the writers for agencies make, as files for tshark, asn1c and a second implementation.
+$(B)/tests/samples/call_data: $(B)/tests/samples/call_data.o $(call lib,lawful_intercept base)
+	$(Q)$(CC) $(LDFLAGS) $^ -o $@ $(LDLIBS)
+samples: $(B)/tests/samples/call_data
 bench:
 	@bench/run
 bench-passport: $(B)/bench/passport_cost
 	@bench/passport $<
-.PHONY: load bench bench-passport
+.PHONY: load samples bench bench-passport
 
 # ---- tests --------------------------------------------------------------------------------------
 CHOSEN := $(if $(ONLY),$(foreach t,$(UNITS),$(if $(filter-out 0,$(foreach o,$(ONLY),$(if $(findstring $o,$t),1,0))),$t)),$(UNITS))

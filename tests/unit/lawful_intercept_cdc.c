@@ -9,67 +9,9 @@
 #include <cmocka.h>
 
 #include "lawful_intercept/cdc.h"
+#include "tests/unit/cdc_samples.h"
 
-#define AT_US 1700000000123000ull /* 2023-11-14 22:13:20.123 */
-#define SDP_TEXT                                                                                   \
-    "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\n"                    \
-    "m=audio 4000 RTP/SAVP 0\r\n"
-
-#define V(literal)                                                                                 \
-    {                                                                                              \
-        literal, sizeof(literal) - 1                                                               \
-    } /* a constant */
-static const struct cdc_call call = {V("3909997400,42"), V("00GC1")};
-static const struct cdc_party anna = {
-    .dn = V("5550100"), .ip_address = V("10.1.1.5"), .port = V("5060")};
-static const struct cdc_party bob = {.dn = V("5551212")};
-
-static struct cdc_message message(uint32_t version, enum cdc_kind kind)
-{
-    return (struct cdc_message){.version = version,
-                                .kind = kind,
-                                .case_id = VIEW("CASE-0001"),
-                                .element = VIEW("GC1"),
-                                .at_us = AT_US,
-                                .call = call};
-}
-
-/* A message of that kind with every field that it can have. */
-static struct cdc_message full(uint32_t version, enum cdc_kind kind)
-{
-    struct cdc_message m = message(version, kind);
-
-    m.n_open = 2;
-    m.open[0] = call;
-    m.open[1] = (struct cdc_call){VIEW("3909997400,43"), VIEW("00GC1")};
-    m.related = m.open[1];
-    m.content.both = VIEW("0000BEEF");
-    m.subject = VIEW(SDP_TEXT);
-    m.associate = VIEW(SDP_TEXT "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:c2FtcGxl\r\n");
-    m.flow = CDC_BOTH;
-    m.resource = CDC_COMMITTED;
-    m.calling = m.answering = m.first_calling = m.redirected_from = anna;
-    m.called = m.redirected_to = m.second_calling = m.signaled = bob;
-    m.redirected = (struct cdc_redirected){bob, anna, 3};
-    m.user_input = VIEW("5551212");
-    m.carrier = VIEW("0288");
-    m.service = VIEW("forwarding");
-    m.other = VIEW("announcement");
-    m.digits = VIEW("12#");
-    m.alerting = CDC_RINGING;
-    m.audible = CDC_RINGBACK;
-    for (size_t i = 0; i < CDC_DISPLAY; i++) {
-        m.display.text[i] = VIEW("text");
-    }
-    m.signal = (struct cdc_signal){VIEW("flash"), VIEW("*72"), VIEW("key"), VIEW("REFER")};
-    m.communicating.n = 2;
-    m.communicating.set[0] = (struct cdc_set){2, {anna, bob}, {.both = VIEW("0000BEEF")}};
-    m.communicating.set[1].n = 1;
-    m.joined.n = 1;
-    m.joined.set[0].content =
-        (struct cdc_content){.transmit = VIEW("00000001"), .receive = VIEW("00000002")};
-    return m;
-}
+#define AT_US CDC_SAMPLE_AT_US
 
 static enum err write_it(const struct cdc_message *m, char *dst, size_t dst_bytes, size_t *n,
                          char why[128])
@@ -81,12 +23,12 @@ static enum err write_it(const struct cdc_message *m, char *dst, size_t dst_byte
 static void is_octet_for_octet_what_the_module_says(void **state)
 {
     (void)state;
-    struct cdc_message m = message(3, CDC_ORIGINATION);
+    struct cdc_message m = cdc_sample(3, CDC_ORIGINATION);
     char out[512], hex[1025], why[128];
     size_t n = 0;
 
-    m.calling = anna;
-    m.called = bob;
+    m.calling = cdc_sample_anna;
+    m.called = cdc_sample_bob;
     m.user_input = VIEW("5551212");
     m.carrier = VIEW("0288");
     m.case_id = VIEW("CASE-0001");
@@ -106,7 +48,7 @@ static void is_octet_for_octet_what_the_module_says(void **state)
 static void explicit_choices_keep_their_own_tag(void **state)
 {
     (void)state;
-    struct cdc_message m = message(4, CDC_CCCLOSE);
+    struct cdc_message m = cdc_sample(4, CDC_CCCLOSE);
     char out[256], why[128];
     size_t n = 0;
 
@@ -138,7 +80,7 @@ static void every_message_reads_as_it_was_written(void **state)
 
     for (uint32_t version = 3; version <= 4; version++) {
         for (unsigned kind = 0; kind < 32; kind++) {
-            struct cdc_message m = full(version, (enum cdc_kind)kind), back;
+            struct cdc_message m = cdc_sample_full(version, (enum cdc_kind)kind), back;
             size_t n = 0, read = 0, n_again = 0;
             if (!cdc_has(version, (enum cdc_kind)kind)) {
                 assert_int_equal(write_it(&m, out, sizeof out, &n, why), E_RANGE);
@@ -162,7 +104,7 @@ static void no_part_of_a_message_is_one(void **state)
 {
     (void)state;
     static char out[CDC_MAX];
-    struct cdc_message m = full(4, CDC_CONFERENCE_CHANGE), back;
+    struct cdc_message m = cdc_sample_full(4, CDC_CONFERENCE_CHANGE), back;
     char why[128];
     size_t n = 0, read = 0;
 
@@ -183,7 +125,7 @@ static void altered_octets_are_no_danger(void **state)
     char why[128];
 
     for (unsigned kind = 1; kind <= 20; kind++) {
-        struct cdc_message m = full(4, (enum cdc_kind)kind), back;
+        struct cdc_message m = cdc_sample_full(4, (enum cdc_kind)kind), back;
         size_t n = 0, read = 0, n_again = 0;
         if (!cdc_has(4, (enum cdc_kind)kind)) {
             continue;
@@ -277,38 +219,38 @@ static void the_writer_refuses_what_the_module_does(void **state)
     (void)state;
     char out[1024], why[128], longer[200];
     size_t n = 0;
-    struct cdc_message m = full(4, CDC_ORIGINATION);
+    struct cdc_message m = cdc_sample_full(4, CDC_ORIGINATION);
 
     memset(longer, 'x', sizeof longer);
     m.case_id = view_from(longer, 26);
     assert_int_equal(write_it(&m, out, sizeof out, &n, why), E_RANGE);
     assert_string_equal(why, "case_id is too long");
-    m = full(4, CDC_ORIGINATION);
+    m = cdc_sample_full(4, CDC_ORIGINATION);
     m.element = VIEW("");
     assert_int_equal(write_it(&m, out, sizeof out, &n, why), E_RANGE);
     assert_string_equal(why, "element is missing");
-    m = full(4, CDC_ORIGINATION);
+    m = cdc_sample_full(4, CDC_ORIGINATION);
     m.calling.generic_name = VIEW("Ren\xC3\xA9");
     assert_int_equal(write_it(&m, out, sizeof out, &n, why), E_RANGE);
     assert_string_equal(why, "generic_name has octets that it must not have");
-    m = full(4, CDC_ORIGINATION);
+    m = cdc_sample_full(4, CDC_ORIGINATION);
     m.translation_input = VIEW("611");
     assert_int_equal(write_it(&m, out, sizeof out, &n, why), E_RANGE);
     assert_string_equal(why, "Origination has more than one of its choices");
-    m = full(4, CDC_TERMINATION_ATTEMPT);
+    m = cdc_sample_full(4, CDC_TERMINATION_ATTEMPT);
     m.redirected.times = 101;
     assert_int_equal(write_it(&m, out, sizeof out, &n, why), E_RANGE);
-    m = full(4, CDC_CCOPEN);
+    m = cdc_sample_full(4, CDC_CCOPEN);
     m.n_open = 0;
     assert_int_equal(write_it(&m, out, sizeof out, &n, why), E_RANGE);
     assert_string_equal(why, "ccOpenTime is missing");
-    m = full(4, CDC_CCOPEN);
+    m = cdc_sample_full(4, CDC_CCOPEN);
     m.subject = VIEW("v=0\r\n\xC0\x80");
     assert_int_equal(write_it(&m, out, sizeof out, &n, why), E_RANGE);
-    m = full(4, CDC_RELEASE);
+    m = cdc_sample_full(4, CDC_RELEASE);
     assert_int_equal(write_it(&m, out, 40, &n, why), E_RANGE);
     assert_string_equal(why, "the message does not fit");
-    m = full(5, CDC_RELEASE);
+    m = cdc_sample_full(5, CDC_RELEASE);
     assert_int_equal(write_it(&m, out, sizeof out, &n, why), E_RANGE);
 }
 
