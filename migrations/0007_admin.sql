@@ -190,6 +190,24 @@ END $$;
 CREATE TRIGGER check_roles BEFORE INSERT OR UPDATE ON core.administrator
     FOR EACH ROW EXECUTE FUNCTION core.check_roles();
 
+-- headgate-admin goes by what it read of tokens and administrators a moment ago. Locks make who revokes, or disables, wait for a
+-- token that is on its way, and find it then; or the token finds what they did.
+CREATE FUNCTION core.check_token() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    PERFORM FROM core.administrator a WHERE a.admin_id = NEW.admin_id AND NOT a.disabled FOR NO KEY UPDATE;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'there is no such administrator, or he is disabled' USING ERRCODE = 'foreign_key_violation',
+            CONSTRAINT = 'token_admin_id_fkey', COLUMN = 'admin_id';
+    END IF;
+    PERFORM FROM core.token m WHERE m.token_id = NEW.made_with AND m.revoked_at IS NULL FOR SHARE;
+    IF NOT FOUND AND NEW.made_with IS NOT NULL THEN
+        RAISE EXCEPTION 'the token that asks for this one is revoked' USING ERRCODE = 'insufficient_privilege';
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER check_token BEFORE INSERT ON core.token FOR EACH ROW EXECUTE FUNCTION core.check_token();
+
 CREATE FUNCTION core.holds_admins_write(roles text[]) RETURNS boolean
     LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT 'security' = ANY (roles)
@@ -446,7 +464,7 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON core.idempotency TO hg_api;
 GRANT SELECT ON core.administrator, core.role, core.audit_checkpoint TO hg_admin;
 
 REVOKE ALL ON FUNCTION core.audit_append(core.audit), core.note_refusal(text, text, text, jsonb), core.note_effect(text, jsonb),
-    core.effect_to_audit(), core.check_roles(), core.keep_an_administrator(), core.end_tokens(), core.note_principals(),
+    core.effect_to_audit(), core.check_roles(), core.check_token(), core.keep_an_administrator(), core.end_tokens(), core.note_principals(),
     core.purge_idempotency(), core.withdraw_change(bigint), core.is_of_another(bigint) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION core.note_refusal(text, text, text, jsonb), core.note_effect(text, jsonb), core.purge_idempotency(),
     core.approve_change(bigint), core.reject_change(bigint), core.withdraw_change(bigint), core.is_of_another(bigint) TO hg_api;

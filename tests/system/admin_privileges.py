@@ -1,5 +1,6 @@
 """Who may what through headgate-admin: tokens, certificates, users of the machine, escalation, lock-out, two people, and what the
 audit log says of it."""
+import concurrent.futures
 import datetime
 import hashlib
 import json
@@ -11,7 +12,7 @@ import subprocess
 import sys
 import unittest
 
-from administered import AdminTest, Person, fault_of, pages, wait_for
+from administered import AdminTest, Person, Session, fault_of, pages, wait_for
 from stacked import at_once
 
 BAD = "hga_" + "A" * 43
@@ -107,6 +108,18 @@ class Tokens(AdminTest):
         again.get("/me")
         self.root.ask("DELETE", f"/administrators/{anna.id}", headers={"If-Match": "*"}, expect=204)
         self.assertEqual(again.ask("GET", "/me").status, 401)
+
+    def test_none_is_made_while_its_maker_ends(self):
+        for what, status, says in (("UPDATE core.token SET revoked_at = now() WHERE token_id = {0.token_id}", 403, "revoked"),
+                                   ("UPDATE core.administrator SET disabled = true WHERE admin_id = {0.id}", 422, "disabled")):
+            anna = self.person("viewer")
+            with Session(self.stack) as ender, concurrent.futures.ThreadPoolExecutor(1) as asker:
+                ender.run("BEGIN", what.format(anna))
+                asking = asker.submit(anna.ask, "POST", "/me/tokens", {})
+                wait_for("the request to meet the lock", lambda: asking.done() or ender.run("SELECT pid FROM pg_locks WHERE NOT granted"))
+                ender.run("COMMIT")
+                self.refused(asking.result(20), status, says)
+            self.assertEqual(self.stack.sql(f"SELECT count(*) FROM core.token WHERE admin_id = {anna.id} AND revoked_at IS NULL"), "0")
 
     def test_nobody_learns_anything(self):
         """Whatever is wrong, the answer is the same."""

@@ -19,6 +19,31 @@ class Person(Api):
         self.name, self.id, self.token_id = name, made["administrator_id"], made["token_id"]
 
 
+class Session:
+    """psql that stays, for a transaction that is open while others work."""
+
+    def __init__(self, stack):
+        self.psql = subprocess.Popen(["psql", "-qAtX", "-v", "ON_ERROR_STOP=1", "-h", str(stack.pg_host), "-U", "headgate", "-d", "headgate"],
+                                     stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def run(self, *statements):
+        """Their rows, when all are done."""
+        self.psql.stdin.write(";\n".join(statements) + ";\n\\echo done\n")
+        self.psql.stdin.flush()
+        return [line.rstrip("\n") for line in iter(self.psql.stdout.readline, "done\n") if line or self.fail()]
+
+    def fail(self):
+        raise Failed("psql ended")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *why):
+        self.psql.stdin.close()
+        self.psql.wait(20)
+        self.psql.stdout.close()
+
+
 class AdminTest(unittest.TestCase):
     """headgate-admin for the class; self.root is who we are at the machine."""
     longMessage = True
