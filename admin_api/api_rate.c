@@ -65,6 +65,8 @@ unsigned api_rates_take(struct api_rates *r, const char *name, uint64_t now_ms)
 
     pthread_mutex_lock(&r->lock);
     struct bucket *b = bucket_of(r, name);
+    /* Threads looked at the clock before they came here: one may be behind another. */
+    now_ms = now_ms > b->at_ms ? now_ms : b->at_ms;
     uint64_t since = now_ms - b->at_ms;
     b->thousandths = since > (uint64_t)BURST * 1000 ? most : b->thousandths + since * r->per_second;
     b->thousandths = b->thousandths > most ? most : b->thousandths;

@@ -318,6 +318,9 @@ static void rates(void **state)
     }
     assert_int_equal(api_rates_take(r, "anna", 1000000), 1);
     assert_int_equal(api_rates_take(r, "bert", 1000000), 0);
+    /* a thread that looked at the clock before another one, and came later */
+    assert_int_equal(api_rates_take(r, "anna", 999999), 1);
+    assert_int_equal(api_rates_take(r, "anna", 1000000), 1);
     assert_int_equal(api_rates_take(r, "anna", 1000100), 0);
     assert_int_equal(api_rates_take(r, "anna", 1000100), 1);
     for (int i = 0; i < 300; i++) { /* others push out the quiet ones */
