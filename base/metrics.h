@@ -3,7 +3,8 @@
  * Shape      a metric is declared once at start-up, before threads; each thread has its own slot,
  * so an increment is one relaxed add on memory nobody else writes. Rendering sums the slots. Names
  * snake_case, unit suffix (_seconds, _bytes, _total); no subscriber identity in a label. Threads
- * metric_add()/metric_observe_us(): the thread that owns `slot`; metrics_render(): any. */
+ * metric_add()/metric_observe_us(): any, adds are atomic; a slot for each thread only keeps them
+ * apart in the caches. metric_set(): one thread for each slot. metrics_render(): any. */
 #ifndef BASE_METRICS_H
 #define BASE_METRICS_H
 
