@@ -183,6 +183,25 @@ static void order_end(struct api_request *r, struct api_answer *a, const char *n
     json_decref(request);
 }
 
+/* Who ends one call after the other would preempt alone. */
+static bool one_is_enough(struct api_request *r, struct api_answer *a)
+{
+    struct pg_result *res = NULL;
+
+    if (api_query(r, a,
+                  "SELECT coalesce((SELECT p.enabled FROM core.policy p WHERE p.name = "
+                  "'two_person.preemption'), true)",
+                  NULL, 0, NULL, &res) != E_OK) {
+        return false;
+    }
+    if (pg_bool(res, 0, 0)) {
+        api_problem(a, 409, "conflict", "",
+                    "two_person.preemption is on: two people end a call, by a preemption of it");
+    }
+    pg_result_free(res);
+    return !api_failed(a);
+}
+
 void live_end_call(struct api_request *r, struct api_answer *a)
 {
     struct gate_answer said;
@@ -196,7 +215,7 @@ void live_end_call(struct api_request *r, struct api_answer *a)
         api_problem(a, 409, "conflict", "", "that call has ended");
     } else if (strcmp(text_of(json_object_get(said.answer, "call"), "route"), "emergency") == 0) {
         api_problem(a, 409, "conflict", "", "that is an emergency call");
-    } else if (note_end(r, a, &said)) {
+    } else if (one_is_enough(r, a) && note_end(r, a, &said)) {
         order_end(r, a, said.node, id);
     }
     gate_answers_free(&said, 1);

@@ -143,6 +143,8 @@ class Preempt(NodesTest):
         try:
             asked = self.admin("emergency", "emma").ask("POST", "/preemptions", {"scope": "call", "call": call[3], "reason": "way"})
             self.assertEqual((asked.status, asked.json["state"]), (202, "proposed"))
+            alone = self.admin("emergency", "emma").ask("POST", f"/calls/{call[3]}/end", {"reason": "way"})
+            self.assertEqual((alone.status, "two_person.preemption" in alone.json["detail"]), (409, True), alone)
             place = asked.headers["Location"].removeprefix("/api/v1")
             self.assertTrue(stays(lambda: self.is_live(call[3])))
             self.assertEqual(self.admin("emergency", "emma").ask("POST", place + "/approve").status, 403, "not he himself")
