@@ -78,6 +78,14 @@ $(B)/%.o: %.c
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c $< -o $@
 
+# What another compiler says of all sources, without making anything of them: make CC=clang syntax
+SYNTAX := $(patsubst %.c,$(B)/%.ok,$(foreach f,$(FOLDERS),$(wildcard $f/*.c)))
+$(B)/%.ok: %.c $(wildcard $(FOLDERS:%=%/*.h))
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -fsyntax-only $< && touch $@
+syntax: $(SYNTAX)
+.PHONY: syntax
+
 define ARCHIVE
 $(B)/lib$1.a: $(call obj,$(SRC_$1))
 	@mkdir -p $$(@D)
