@@ -208,7 +208,8 @@ static void hold_things(struct call *c, const struct call_start *s)
                     (s->ask == NULL || s->ask->rank == 0);
     if (s->ask != NULL) {
         snprintf(c->priority, sizeof c->priority, "%s", s->ask->value);
-        c->may_take = s->preempts ? s->ask->rank : 0;
+        /* No limit stops an emergency call or a PSAP: it has no need of victims, nor waits. */
+        c->may_take = s->preempts && !s->is_emergency && !s->is_call_back ? s->ask->rank : 0;
     }
     c->holding = (struct holding){.number = c->number,
                                   .began_us = c->start_us,

@@ -238,6 +238,28 @@ static void emergency_calls_and_611_stay(void **state)
     }
 }
 
+/* Whatever priority it asks for: an emergency call waits for no victim, and needs none. */
+static void an_emergency_call_with_priority(void **state)
+{
+    static const char *const others[] = {"sip:911@" DOMAIN, ABROAD}; /* no victim; one */
+    struct bench *b = &bench;
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        struct ask a, mine;
+        struct got got;
+        world(0, few_calls);
+        phone_send(b, &b->bob, invite(b, &b->bob, others[i], NULL, &a));
+        assert_true(is_live(b, &a));
+        forget_sent(b);
+        phone_send(b, &b->alice, invite(b, &b->alice, "sip:911@" DOMAIN, FLASH, &mine));
+        expect_peer(b, "127.0.9.9:5060", "INVITE", &got); /* at once */
+        turn(b);
+        assert_true(is_live(b, &a) && is_live(b, &mine));
+        assert_int_equal(counted(b, METER_PREEMPTED), 0);
+        done();
+    }
+}
+
 static void the_place_of_a_worker(void **state)
 {
     struct bench *b = &bench;
@@ -672,6 +694,7 @@ int main(void)
         cmocka_unit_test(equals_are_no_victims),
         cmocka_unit_test(who_may_not),
         cmocka_unit_test(emergency_calls_and_611_stay),
+        cmocka_unit_test(an_emergency_call_with_priority),
         cmocka_unit_test(the_place_of_a_worker),
         cmocka_unit_test(an_early_victim),
         cmocka_unit_test(policy_hides_the_reason_from_lines),
