@@ -93,24 +93,51 @@ static void count_region(void *arg, const struct holding *x)
             has_number(r->m->prefixes, view_of(x->caller), view_of(x->called));
 }
 
+static struct region_count *region_of(struct worker *w, const struct emergency_mode *m)
+{
+    return &w->regions[m->mode_id % REGION_COUNTS];
+}
+
+/* All calls are gone through once a tick, not for each new call: there are many of both just when
+ * somebody declared a mode. What ended since then leaves its place at the next tick. */
+static size_t calls_of_region(struct worker *w, const struct emergency_mode *m)
+{
+    struct region_count *c = region_of(w, m);
+    uint64_t now = loop_now_ms(w->loop);
+    struct region r = {.m = m};
+
+    if (c->mode != m->mode_id || now >= c->until_ms) {
+        holdings_each(w->ws->holdings, w->index, count_region, &r);
+        *c = (struct region_count){m->mode_id, now + TICK_MS, r.n};
+    }
+    return c->n;
+}
+
 static bool is_full(struct worker *w, const struct emergency_mode *m, const struct mode_question *q)
 {
     uint64_t most = w->set->max_calls * m->share / 100;
-    struct region r = {.m = m};
 
     switch (m->scope) {
     case MODE_ALL:
         return w->n_routine >= most;
     case MODE_REGION:
-        if (!has_number(m->prefixes, q->caller, q->called)) {
-            return false;
-        }
-        holdings_each(w->ws->holdings, w->index, count_region, &r);
-        return r.n >= most;
+        return has_number(m->prefixes, q->caller, q->called) &&
+               (most == 0 || (w->n_routine >= most && calls_of_region(w, m) >= most));
     case MODE_TRUNKS:
         break;
     }
     return false;
+}
+
+/* It begins: also an exempt call counts. */
+static void count_in(struct worker *w, const struct snapshot *snap, const struct mode_question *q)
+{
+    for (size_t i = 0; i < snapshot_modes(snap); i++) {
+        const struct emergency_mode *m = snapshot_mode_at(snap, i);
+        struct region_count *c = region_of(w, m);
+        c->n += m->scope == MODE_REGION && c->mode == m->mode_id &&
+                has_number(m->prefixes, q->caller, q->called);
+    }
 }
 
 uint64_t emergency_mode_refuses(struct worker *w, const struct mode_question *q)
@@ -127,6 +154,9 @@ uint64_t emergency_mode_refuses(struct worker *w, const struct mode_question *q)
         if (is_in_force(m, now) && !is_exempt && is_full(w, m, q)) {
             return m->mode_id;
         }
+    }
+    if (n > 0) {
+        count_in(w, snap, q);
     }
     return 0;
 }
@@ -197,8 +227,9 @@ static void tell(const struct mode_shown *a, size_t n_a, const struct mode_shown
 {
     for (size_t i = 0; i < n_a; i++) {
         if (!has_mode(b, n_b, a[i].id)) {
-            LOG(LV_WARN, event_of(begins), KV("id", a[i].id), KV("scope", a[i].scope), KV("share", a[i].share),
-                KV("by", (const char *)a[i].declared_by), KV("reason", (const char *)a[i].reason));
+            LOG(LV_WARN, event_of(begins), KV("id", a[i].id), KV("scope", a[i].scope),
+                KV("share", a[i].share), KV("by", (const char *)a[i].declared_by),
+                KV("reason", (const char *)a[i].reason));
         }
     }
 }

@@ -7,11 +7,12 @@
 
 #include "base/mem.h"
 
-enum { HEADS = 1024 };
+enum { HEADS = 1024, LINE_HEADS = 4096 };
 
 struct part {
     pthread_mutex_t lock;
     struct hlink *head[HEADS];
+    struct hlink *caller[LINE_HEADS], *callee[LINE_HEADS]; /* of calls from lines, to lines */
 };
 
 struct holdings {
@@ -68,6 +69,14 @@ static struct part *part_of(const struct holdings *h, uint16_t worker)
 
 /* ---- the call's side ---------------------------------------------------------------------------
  */
+/* Under the lock. */
+static void push_line(struct hlink **heads, uint64_t line, struct hlink *l)
+{
+    if (line != 0) {
+        hlist_push(&heads[line % LINE_HEADS], l);
+    }
+}
+
 void holdings_put(struct holdings *h, struct holding *x)
 {
     struct part *p = part_of(h, x->worker);
@@ -75,6 +84,8 @@ void holdings_put(struct holdings *h, struct holding *x)
     lock(p);
     x->is_held = true;
     hlist_push(&p->head[x->number % HEADS], &x->by_number);
+    push_line(p->caller, x->caller_line, &x->by_caller);
+    push_line(p->callee, x->way.callee_line, &x->by_callee);
     unlock(p);
 }
 
@@ -86,6 +97,8 @@ void holdings_drop(struct holdings *h, struct holding *x)
         lock(p);
         x->is_held = false;
         hlist_drop(&x->by_number);
+        hlist_drop(&x->by_caller);
+        hlist_drop(&x->by_callee);
         unlock(p);
     }
 }
@@ -97,6 +110,8 @@ void holdings_way(struct holdings *h, struct holding *x, const struct holding_wa
     if (memcmp(&x->way, way, sizeof *way) != 0) { /* nobody else writes it */
         lock(p);
         x->way = *way;
+        hlist_drop(&x->by_callee);
+        push_line(p->callee, way->callee_line, &x->by_callee);
         unlock(p);
     }
 }
@@ -127,6 +142,46 @@ bool victim_holds(const struct victim *v, enum holding_kind kind, uint64_t id)
     const struct holding x = {.worker = v->worker, .caller_line = v->caller_line, .way = v->way};
 
     return holds(&x, kind, id);
+}
+
+typedef void holding_fn(void *arg, const struct holding *x);
+
+static void each_of_all(const struct part *p, holding_fn *fn, void *arg)
+{
+    for (size_t i = 0; i < HEADS; i++) {
+        for (struct hlink *l = p->head[i]; l != NULL; l = l->next) {
+            fn(arg, HLIST_OF(l, struct holding, by_number));
+        }
+    }
+}
+
+/* Each once, also a call of the line to itself. */
+static void each_of_line(const struct part *p, bool also_callee, uint64_t line, holding_fn *fn,
+                         void *arg)
+{
+    for (struct hlink *l = p->caller[line % LINE_HEADS]; l != NULL; l = l->next) {
+        const struct holding *x = HLIST_OF(l, struct holding, by_caller);
+        if (x->caller_line == line) {
+            fn(arg, x);
+        }
+    }
+    for (struct hlink *l = also_callee ? p->callee[line % LINE_HEADS] : NULL; l; l = l->next) {
+        const struct holding *x = HLIST_OF(l, struct holding, by_callee);
+        if (x->way.callee_line == line && x->caller_line != line) {
+            fn(arg, x);
+        }
+    }
+}
+
+/* Those that hold it. Under the lock. */
+static void each_that_holds(const struct part *p, enum holding_kind kind, uint64_t id,
+                            holding_fn *fn, void *arg)
+{
+    if (kind == HELD_LINE || kind == HELD_PHONE) {
+        each_of_line(p, kind == HELD_PHONE, id, fn, arg);
+    } else {
+        each_of_all(p, fn, arg); /* fn looks for itself */
+    }
 }
 
 static void copy(const struct holding *x, struct victim *v)
@@ -160,18 +215,25 @@ static bool is_better(const struct holding *x, const struct best *b)
             x->number > b->number);
 }
 
-static void look(struct part *p, const struct holding_wish *w, struct best *b)
+struct search {
+    const struct holding_wish *w;
+    struct best best;
+};
+
+static void weigh(void *arg, const struct holding *x)
+{
+    struct search *s = arg;
+
+    if (holds(x, s->w->kind, s->w->id) && x->rank < s->w->below && x->spared == SPARED_NOT &&
+        !x->is_taken && is_better(x, &s->best)) {
+        s->best = (struct best){true, x->rank, x->worker, x->began_us, x->number};
+    }
+}
+
+static void look(struct part *p, struct search *s)
 {
     lock(p);
-    for (size_t i = 0; i < HEADS; i++) {
-        for (struct hlink *l = p->head[i]; l != NULL; l = l->next) {
-            const struct holding *x = HLIST_OF(l, struct holding, by_number);
-            if (holds(x, w->kind, w->id) && x->rank < w->below && x->spared == SPARED_NOT &&
-                !x->is_taken && is_better(x, b)) {
-                *b = (struct best){true, x->rank, x->worker, x->began_us, x->number};
-            }
-        }
-    }
+    each_that_holds(p, s->w->kind, s->w->id, weigh, s);
     unlock(p);
 }
 
@@ -224,16 +286,16 @@ bool holdings_take(struct holdings *h, const struct holding_wish *w, const char 
 {
 
     for (;;) {
-        struct best b = {.any = false};
+        struct search s = {.w = w};
         unsigned from = w->kind == HELD_PLACE ? (unsigned)w->id : 0;
         unsigned to = w->kind == HELD_PLACE ? from + 1 : h->n;
         for (unsigned i = from; i < to; i++) {
-            look(&h->part[i], w, &b);
+            look(&h->part[i], &s);
         }
-        if (!b.any) {
+        if (!s.best.any) {
             return false;
         }
-        if (holdings_take_this(h, b.worker, b.number, by, out)) {
+        if (holdings_take_this(h, s.best.worker, s.best.number, by, out)) {
             return true;
         } /* it ended, or somebody else was first: the next one */
     }
@@ -260,11 +322,7 @@ void holdings_each(struct holdings *h, uint16_t worker,
     struct part *p = part_of(h, worker);
 
     lock(p);
-    for (size_t i = 0; i < HEADS; i++) {
-        for (struct hlink *l = p->head[i]; l != NULL; l = l->next) {
-            fn(arg, HLIST_OF(l, struct holding, by_number));
-        }
-    }
+    each_of_all(p, fn, arg);
     unlock(p);
 }
 
@@ -285,7 +343,9 @@ size_t holdings_count(struct holdings *h, enum holding_kind kind, uint64_t id)
     struct count c = {.w = {kind, id, 0}};
 
     for (unsigned i = 0; i < h->n; i++) {
-        holdings_each(h, (uint16_t)i, count_one, &c);
+        lock(&h->part[i]);
+        each_that_holds(&h->part[i], kind, id, count_one, &c);
+        unlock(&h->part[i]);
     }
     return c.n;
 }

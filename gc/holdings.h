@@ -3,6 +3,7 @@
  * Shape      a part for each worker, with a lock of its own that is held for some loads and stores,
  *            so that a worker waits for nobody while nobody looks for a victim. A holding is a
  *            member of its call: it is put in when the call begins and taken out when it ends.
+ *            Those of a line are found without looking at the others.
  * Victims    of strictly lower rank than asked, not an emergency call, nor one with a provisioning
  *            server, nor of a PSAP that calls back, not taken by somebody else: lowest rank first,
  *            then the newest. Taking one is atomic: of two who want it one gets the next. Who is
@@ -32,7 +33,7 @@ struct holding_way {
 };
 
 struct holding {
-    struct hlink by_number;
+    struct hlink by_number, by_caller, by_callee;
     uint64_t number;      /* of its worker's calls: tells it from all others there */
     uint64_t began_us;    /* wall */
     uint64_t caller_line; /* 0: none */

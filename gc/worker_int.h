@@ -36,6 +36,7 @@ enum {
     TABLE_HEADS = 16384,    /* of the tables of calls and legs */
     PARK_HEADS = 1024,
     RETRY_AFTER_S = 5,
+    REGION_COUNTS = 16,
     TICK_MS = 100 /* of each worker */
 };
 
@@ -177,6 +178,11 @@ struct ps_health { /* written by worker 0, read by all */
     _Atomic uint32_t missed;
 };
 
+struct region_count { /* of an emergency mode: its calls without priority, counted a moment ago */
+    uint64_t mode, until_ms;
+    size_t n;
+};
+
 struct worker {
     struct workers *ws;
     struct gc_live *live; /* held; on_tick() moves on to a newer one: nothing of it may be kept */
@@ -199,6 +205,7 @@ struct worker {
     struct hlink *calls[TABLE_HEADS], *legs[TABLE_HEADS], *setups[TABLE_HEADS];
     size_t n_calls, n_usages;
     size_t n_routine; /* calls without priority: emergency modes limit them */
+    struct region_count regions[REGION_COUNTS]; /* emergency_mode.c */
     _Atomic size_t shown_calls;
     _Atomic uint64_t follows; /* of store_generation(): no older snapshot is used here */
     _Atomic unsigned reloads; /* of the workers' reloads: how many it has gone by */

@@ -645,6 +645,33 @@ static void a_region(void **state)
     done();
 }
 
+/* Its calls are counted as they come, and anew each tick. */
+static void a_share_of_a_region(void **state)
+{
+    struct bench *b = &bench;
+    struct ask a[3], local;
+    struct got at_gw[2], got;
+    (void)state;
+    mode = (struct emergency_mode){.mode_id = 3,
+                                   .scope = MODE_REGION,
+                                   .share = 50,
+                                   .prefixes = VIEW("+44"),
+                                   .exempt_lines = VIEW("1"),
+                                   .ends_us = UINT64_MAX};
+    world(0, four_calls);
+    phone_send(b, &b->alice, invite(b, &b->alice, TO_BOB, NULL, &local));
+    talk(b, &b->alice, NULL, &a[0], &at_gw[0]);
+    talk(b, &b->bob, NULL, &a[1], &at_gw[1]);
+    phone_send(b, &b->bob, invite(b, &b->bob, ABROAD, NULL, &a[2]));
+    expect(b, &b->bob, "SIP/2.0 503", &got);
+    assert_int_equal(counted(b, METER_REFUSED_MODE), 1);
+    call_end(call_by_id(b->w, view_of(a[0].keep[1])), 200, "caller");
+    pass_ms(b, 100);
+    talk(b, &b->bob, NULL, &a[2], &at_gw[0]);
+    assert_true(is_live(b, &a[1]) && is_live(b, &a[2]) && is_live(b, &local));
+    done();
+}
+
 /* ---- what is answered --------------------------------------------------------------------------
  */
 static void off(struct bench *b)
@@ -710,6 +737,7 @@ int main(void)
         cmocka_unit_test(a_share_of_all_calls),
         cmocka_unit_test(a_share_of_a_trunk),
         cmocka_unit_test(a_region),
+        cmocka_unit_test(a_share_of_a_region),
         cmocka_unit_test(required_of_us),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -129,6 +129,40 @@ static void what_is_held(void **state)
     holdings_free(h);
 }
 
+/* Lines are found by an index of their own: it follows each change, and counts nobody twice. */
+static void lines_among_many(void **state)
+{
+    struct holdings *h = table(2);
+    struct holding c[] = {call(1, 0, 1), call(2, 0, 2), call(3, 1, 3), call(4, 0, 4)};
+    (void)state;
+    c[1].way.callee_line = 1;    /* to itself */
+    c[2].caller_line = 1 + 4096; /* the same place of the index */
+    c[2].way.callee_line = 4096;
+    c[2].worker = 1;
+    c[3].caller_line = c[3].way.callee_line = 0; /* between trunks */
+    for (size_t i = 0; i < 4; i++) {
+        holdings_put(h, &c[i]);
+    }
+    assert_int_equal(holdings_count(h, HELD_LINE, 1), 2);
+    assert_int_equal(holdings_count(h, HELD_PHONE, 1), 2);
+    assert_int_equal(holdings_count(h, HELD_LINE, 1 + 4096), 1);
+    holdings_way(h, &c[2], &(struct holding_way){.callee_line = 1});
+    holdings_way(h, &c[1], &(struct holding_way){.callee_line = 0});
+    holdings_way(h, &c[3], &(struct holding_way){.callee_line = 5});
+    assert_int_equal(holdings_count(h, HELD_PHONE, 1), 3);
+    assert_int_equal(holdings_count(h, HELD_PHONE, 4096), 0);
+    assert_int_equal(taken(h, HELD_PHONE, 5, 1), 4);
+    holdings_drop(h, &c[2]);
+    assert_int_equal(holdings_count(h, HELD_PHONE, 1), 2);
+    assert_int_equal(taken(h, HELD_PHONE, 1, 9), 2);
+    assert_int_equal(taken(h, HELD_PHONE, 1, 9), 1);
+    assert_int_equal(taken(h, HELD_PHONE, 1, 9), 0);
+    for (size_t i = 0; i < 4; i++) {
+        holdings_drop(h, &c[i]);
+    }
+    holdings_free(h);
+}
+
 enum { CALLS = 2000, TAKERS = 4 };
 struct taker {
     struct holdings *h;
@@ -204,6 +238,7 @@ int main(void)
         cmocka_unit_test(lowest_rank_then_newest),
         cmocka_unit_test(who_is_spared),
         cmocka_unit_test(what_is_held),
+        cmocka_unit_test(lines_among_many),
         cmocka_unit_test(of_many_who_want_one_each_gets_another),
         cmocka_unit_test(out_of_memory),
     };
