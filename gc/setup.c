@@ -437,6 +437,14 @@ static bool has_share(struct worker *w, const struct setup *s)
     return mode == 0;
 }
 
+/* It was refused before it was a call. */
+static void tell_refused(struct worker *w, const struct setup *s)
+{
+    if (s->in->proof.class != PROOF_UNKNOWN) {
+        tapped_refused(w, s->in, view_of(s->caller), view_of(s->called));
+    }
+}
+
 /* A call, its place in all limits, and its context. NULL: refused already. */
 static struct ctx *begin(struct worker *w, const struct setup *s)
 {
@@ -454,10 +462,12 @@ static struct ctx *begin(struct worker *w, const struct setup *s)
     enum err e = E_OK;
 
     if (!has_share(w, s)) {
+        tell_refused(w, s);
         return NULL;
     }
     if (call_begin(w, &start, &call) != E_OK) {
         refuse(w, s, METER_REFUSED_LIMIT, 503, NULL);
+        tell_refused(w, s);
         return NULL;
     }
     call->is_blv = boundary_is_blv(w, s->in);
@@ -495,9 +505,7 @@ void setup_in(struct worker *w, const struct inbound *in)
 
     understand(w, in, &s);
     if (!is_allowed(w, &s)) {
-        if (in->proof.class != PROOF_UNKNOWN) {
-            tapped_refused(w, in, view_of(s.caller), view_of(s.called));
-        }
+        tell_refused(w, &s);
         return;
     }
     if (feature_is_answered(s.feature)) {

@@ -1,8 +1,11 @@
 /* Calls of priority that meet a limit, their victims, administrators' orders, emergency modes. */
+#include <unistd.h>
+
 #include "gc/displace.h"
 #include "gc/emergency_mode.h"
 #include "gc/preempt.h"
 #include "gc/trunks.h"
+#include "lawful_intercept/tap_read.h"
 #include "tests/scenario/bench.h"
 
 static struct bench bench;
@@ -608,6 +611,49 @@ static void a_share_of_all_calls(void **state)
     done();
 }
 
+/* Records of an attempt in the tap: its beginning and its end. */
+static unsigned tapped(struct tap_reader *t, const struct ask *a)
+{
+    struct tap_record r;
+    uint64_t number = 0, lost = 0;
+    unsigned n = 0;
+    while (tap_next(t, 0, &r, &number, &lost) == E_OK) {
+        n += (r.kind == TAP_CALL_BEGIN && view_eq(r.text[1], view_of(a->keep[1])));
+        n += (r.kind == TAP_CALL_END);
+    }
+    return n;
+}
+
+/* Refused by a limit or a mode before it is a call: who may listen hears of it all the same. */
+static void refused_attempts_are_tapped(void **state)
+{
+    struct bench *b = &bench;
+    (void)state;
+    for (unsigned i = 0; i < 2; i++) {
+        char path[64];
+        struct tap *tap = NULL;
+        struct tap_reader *reader = NULL;
+        struct ask a;
+        struct got got;
+        mode = (struct emergency_mode){
+            .mode_id = i, .scope = MODE_ALL, .share = 0, .ends_us = UINT64_MAX};
+        world(0, four_calls);
+        b->w->n_calls += i == 0 ? b->set.max_calls : 0;
+        snprintf(path, sizeof path, "/tmp/hg-preemption-tap.%ld", (long)getpid());
+        assert_int_equal(tap_open(path, "", 1, TAP_RING_MIN, &tap), E_OK);
+        assert_int_equal(tap_attach(path, &reader), E_OK);
+        b->w->tap = tap_ring_of(tap, 0);
+        phone_send(b, &b->bob, invite(b, &b->bob, ABROAD, NULL, &a));
+        expect(b, &b->bob, "SIP/2.0 503", &got);
+        b->w->n_calls -= i == 0 ? b->set.max_calls : 0;
+        assert_int_equal(tapped(reader, &a), 2);
+        b->w->tap = NULL;
+        tap_detach(reader);
+        tap_close(tap);
+        done();
+    }
+}
+
 static void a_share_of_a_trunk(void **state)
 {
     struct bench *b = &bench;
@@ -735,6 +781,7 @@ int main(void)
         cmocka_unit_test(an_administrator_clears_a_trunk),
         cmocka_unit_test(an_administrator_ends_a_call),
         cmocka_unit_test(a_share_of_all_calls),
+        cmocka_unit_test(refused_attempts_are_tapped),
         cmocka_unit_test(a_share_of_a_trunk),
         cmocka_unit_test(a_region),
         cmocka_unit_test(a_share_of_a_region),
