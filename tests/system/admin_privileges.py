@@ -187,6 +187,8 @@ class Rights(AdminTest):
         narrow = anna.post("/roles", {"name": "narrow", "permissions": ["calls.read"]}, expect=201)
         made = anna.post("/administrators", {"name": "newcomer", "roles": [narrow["name"], helper]}, expect=201)
         anna.post("/tokens", {"administrator_id": made["administrator_id"], "scopes": ["calls.read"]}, expect=201)
+        # Without scopes it would have what the newcomer is given later.
+        self.refused(anna.ask("POST", "/tokens", {"administrator_id": made["administrator_id"]}), 403, "role security")
         self.assertEqual(self.stack.sql(f"SELECT roles, disabled FROM core.administrator WHERE admin_id = {victim.id}"), "{security}|f")
         row = self.row("the refusal", person=anna.name, object="operation createRole")
         self.assertEqual((row["action"], row["actor"], row["after"]["why"]), ("refuse", "hg_api", "this takes the permission preempt, or the role security"))
