@@ -101,6 +101,9 @@ static enum boundary_rule_id rule_of_pair(const struct crossing *c, struct view 
     h.value = view_trim(view_from(value, n < sizeof value ? n : sizeof value));
     h.id = (uint8_t)sip_hdr_id_of(h.name);
     rule = boundary_rule_of((enum sip_hdr_id)h.id, h.name);
+    if (rule == RULE_RESOURCE && !boundary_is_believed(c->from)) {
+        return rule; /* whoever follows the URI would ask it as himself */
+    }
     later.class = CLASS_SETUP;
     if (rule != RULE_NONE && rule != RULE_PROOF && boundary_goes(&later, rule, &h)) {
         return rule;
