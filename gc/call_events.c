@@ -7,7 +7,7 @@
 #include "base/crypto.h"
 #include "base/mem.h"
 
-enum { EVENTS = 4096, START_BYTES = 8 };
+enum { EVENTS = 4096, START_BYTES = 8, COPIED_AT_ONCE = 16 };
 _Static_assert(2 * START_BYTES + 1 == CALL_EVENT_START_BYTES, "in hexadecimal");
 
 struct call_events {
@@ -77,10 +77,25 @@ void call_events_put(struct call_events *e, enum call_event_kind kind, uint64_t 
     BUG_ON(pthread_mutex_unlock(&e->lock) != 0);
 }
 
+/* Under the lock: some more. False: no more are there, or they are gone. */
+static bool copy_some(struct call_events *e, uint64_t *at, struct call_event *out, size_t max,
+                      struct call_events_page *page)
+{
+    size_t most = page->n + COPIED_AT_ONCE < max ? page->n + COPIED_AT_ONCE : max;
+
+    while (page->n < most && *at <= page->last && place_of(e, *at)->number == *at) {
+        out[page->n++] = *place_of(e, *at);
+        ++*at;
+    }
+    return page->n == most && page->n < max;
+}
+
+/* What is overwritten while the workers have the lock in between is lost for the next page. */
 void call_events_read(struct call_events *e, uint64_t since, struct call_event *out, size_t max,
                       struct call_events_page *page)
 {
-    uint64_t oldest = 0;
+    uint64_t oldest = 0, at = 0;
+    bool more = false;
 
     BUG_ON(pthread_mutex_lock(&e->lock) != 0);
     *page = (struct call_events_page){.last = e->last};
@@ -88,8 +103,12 @@ void call_events_read(struct call_events *e, uint64_t since, struct call_event *
     since = since < e->last ? since : e->last;
     oldest = e->last > e->max ? e->last - e->max + 1 : 1;
     page->lost = since + 1 < oldest ? oldest - since - 1 : 0;
-    for (uint64_t i = since + page->lost + 1; i <= e->last && page->n < max; i++) {
-        out[page->n++] = *place_of(e, i);
-    }
+    at = since + page->lost + 1;
+    more = copy_some(e, &at, out, max, page);
     BUG_ON(pthread_mutex_unlock(&e->lock) != 0);
+    while (more) {
+        BUG_ON(pthread_mutex_lock(&e->lock) != 0);
+        more = copy_some(e, &at, out, max, page);
+        BUG_ON(pthread_mutex_unlock(&e->lock) != 0);
+    }
 }

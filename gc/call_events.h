@@ -4,7 +4,7 @@
  *            process, which has an id of its own, so that a reader knows when he missed some. It is
  *            no record: that is the CDR.
  * Memory     fixed when it is made; the oldest give way.
- * Threads    any; one lock, held for one copy. */
+ * Threads    any; one lock, held for some copies. */
 #ifndef GC_CALL_EVENTS_H
 #define GC_CALL_EVENTS_H
 

@@ -76,6 +76,26 @@ static void the_oldest_give_way(void **state)
     call_events_free(e);
 }
 
+/* More than are copied under one hold of the lock. */
+static void a_long_page(void **state)
+{
+    struct call_events *e = NULL;
+    struct call_events_page page;
+    static struct call_event got[100];
+    (void)state;
+    assert_int_equal(call_events_new(64, &e), E_OK);
+    put(e, 100);
+    for (size_t max = 1; max <= 100; max++) {
+        call_events_read(e, 0, got, max, &page);
+        assert_int_equal(page.lost, 36);
+        assert_int_equal(page.n, max < 64 ? max : 64);
+        for (size_t i = 0; i < page.n; i++) {
+            assert_int_equal(got[i].number, 37 + i);
+        }
+    }
+    call_events_free(e);
+}
+
 static void nobody_watches(void **state)
 {
     struct trace_call c = {.state = TRACE_TRYING};
@@ -95,6 +115,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(numbers),
         cmocka_unit_test(the_oldest_give_way),
+        cmocka_unit_test(a_long_page),
         cmocka_unit_test(nobody_watches),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
