@@ -101,7 +101,7 @@ class Watching(StackTest):
         for stage in ("framer", "proof", "decision", "send"):
             with self.subTest(stage):
                 count = self.gc(f'headgate_stage_seconds_count{{stage="{stage}"}}')
-                self.assertGreater(count, 20)
+                self.assertGreater(count, 8)  # two enrolments
                 self.assertGreaterEqual(self.gc(f'headgate_stage_seconds_bucket{{stage="{stage}",le="+Inf"}}'), count)
 
     def test_one_enrolment_through_all_logs(self):
@@ -123,7 +123,8 @@ class Watching(StackTest):
         call_id = self.enrolment()
         wait_for("the call's end at the collector", lambda: any(c[15].startswith(b"SIP/2.0 200") and b" BYE\r\n" in c[15]
                                                                 for c in self.collector.of(call_id)))
-        got = self.collector.of(call_id)
+        # A ring for each worker: they may come out of their order, and say when it was.
+        got = sorted(self.collector.of(call_id), key=lambda c: (c[9], c[10]))
         for c in got:
             self.assertEqual((c[1], c[2], c[11]), (b"\x02", b"\x11", b"\x01"))
             self.assertEqual((c[12], c[14], c[19]), (struct.pack(">I", 77), b"open sesame", b"gc1"))
