@@ -137,6 +137,14 @@ static void read_cseq(struct view value, struct li_message *m)
     }
 }
 
+/* Whether it ends with an empty line. */
+static bool is_whole(struct view head)
+{
+    struct view last = view_sub(head, head.n > 3 ? head.n - 3 : 0, 3);
+
+    return view_eq(last, VIEW("\n\r\n")) || (last.n == 3 && last.p[1] == '\n' && last.p[2] == '\n');
+}
+
 enum err li_message_read(struct view octets, struct li_message *out)
 {
     struct li_message m = {0};
@@ -162,8 +170,8 @@ enum err li_message_read(struct view octets, struct li_message *out)
     }
     m.head = view_sub(octets, 0, octets.n - rest.n);
     m.body = rest;
-    if (m.head.n == 0 || m.head.p[m.head.n - 1] != '\n') {
-        return FAIL(E_PARSE); /* it ended within its head */
+    if (!is_whole(m.head)) {
+        return FAIL(E_PARSE);
     }
     m.from_tag = parameter(m.from, VIEW("tag"));
     m.to_tag = parameter(m.to, VIEW("tag"));

@@ -14,6 +14,8 @@
 #include "base/crypto.h"
 #include "base/mem.h"
 
+#define NUMBER_MAX ((uint64_t)INT64_MAX) /* no spool comes that far: such a file is not ours */
+
 enum {
     SEGMENT_HEAD = 32,
     RECORD_HEAD = 12,
@@ -104,6 +106,12 @@ static bool read_all(int fd, void *octets, size_t n, uint64_t at)
         n -= (size_t)some;
     }
     return true;
+}
+
+/* E_FULL: older segments would make room. To be asked at once: errno. */
+static enum err disk_error(void)
+{
+    return errno == ENOSPC || errno == EDQUOT || errno == EFBIG ? E_FULL : E_IO;
 }
 
 static void path_of(const struct spool *s, uint64_t first, char out[PATH_BYTES])
@@ -232,11 +240,16 @@ static enum err make_segment(struct spool *s)
     path_of(s, s->next, path);
     o.fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (o.fd < 0) {
-        TRY(FAIL(E_IO));
+        TRY(FAIL(disk_error()));
     }
-    if (!write_all(o.fd, head, sizeof head, 0) || !add_segment(s, seg)) {
+    if (!write_all(o.fd, head, sizeof head, 0)) {
+        e = disk_error();
+    } else if (!add_segment(s, seg)) {
+        e = E_FULL; /* as many as there may be */
+    }
+    if (e != E_OK) {
         unlink(path);
-        TRY(FAIL(E_IO));
+        TRY(FAIL(e));
     }
     sync_folder(s);
     s->out = o;
@@ -295,7 +308,16 @@ static bool record_at(const struct open_segment *o, uint64_t end, uint64_t *numb
            end - o->at - RECORD_HEAD >= *sealed;
 }
 
-/* Walks the segment's records; what follows the last whole one is cut off. */
+static enum err remove_segment(const struct spool *s, uint64_t first)
+{
+    char path[PATH_BYTES];
+
+    path_of(s, first, path);
+    return unlink(path) == 0 ? E_OK : FAIL(E_IO);
+}
+
+/* Walks the segment's records; what follows the last whole one is cut off. A segment without any
+ * goes: it was made for a record that is to be put yet, and its name must be free for that. */
 static enum err take_segment(struct spool *s, uint64_t first)
 {
     struct open_segment o = {.fd = -1};
@@ -308,9 +330,12 @@ static enum err take_segment(struct spool *s, uint64_t first)
     if (e == E_PARSE) { /* made, and not even its head written */
         char path[PATH_BYTES];
         path_of(s, first, path);
-        return stat(path, &st) == 0 && st.st_size < SEGMENT_HEAD && unlink(path) == 0 ? E_OK : e;
+        return stat(path, &st) == 0 && st.st_size < SEGMENT_HEAD ? remove_segment(s, first) : e;
     }
     TRY(e);
+    if (first == 0 || first > NUMBER_MAX) {
+        TRY(FAIL(E_PARSE));
+    }
     if (fstat(o.fd, &st) != 0) {
         TRY(FAIL(E_IO));
     }
@@ -322,11 +347,13 @@ static enum err take_segment(struct spool *s, uint64_t first)
         TRY(FAIL(E_IO));
     }
     seg.bytes = o.at;
-    if (!add_segment(s, seg)) {
+    s->lost += s->n > 0 && first > s->next ? first - s->next : 0;
+    s->next = seg.last + 1 > s->next ? seg.last + 1 : s->next;
+    if (seg.last < first) {
+        TRY(remove_segment(s, first));
+    } else if (!add_segment(s, seg)) {
         TRY(FAIL(E_NOMEM));
     }
-    s->lost += s->n > 1 && first > s->next ? first - s->next : 0;
-    s->next = seg.last + 1 > s->next ? seg.last + 1 : s->next;
 out:
     close_segment(&o);
     return e;
@@ -383,7 +410,7 @@ static enum err read_done(struct spool *s)
     }
     got = read(fd, text, sizeof text - 1);
     close(fd);
-    if (got <= 0 || view_to_u64(view_from(text, (size_t)got), UINT64_MAX - 1, &n) != E_OK) {
+    if (got <= 0 || view_to_u64(view_from(text, (size_t)got), NUMBER_MAX, &n) != E_OK) {
         return FAIL(E_PARSE);
     }
     s->done = n;
@@ -462,16 +489,17 @@ void spool_close(struct spool *s)
 
 /* ---- writing -----------------------------------------------------------------------------------
  */
-/* The record at s->work, sealed, at the end of the segment that is open for it. E_IO: it is as it
- * was before. */
+/* The record at s->work, sealed, at the end of the segment that is open for it. E_IO, E_FULL: it is
+ * as it was before. */
 static enum err append(struct spool *s, size_t bytes)
 {
     struct segment *seg = &s->v[s->n - 1];
 
     if (!write_all(s->out.fd, s->work, bytes, seg->bytes)) {
+        enum err e = disk_error();
         IGNORE(ftruncate(s->out.fd, (off_t)seg->bytes) == 0 ? E_OK : E_IO,
                "a torn record is cut at the next opening too");
-        return FAIL(E_IO);
+        return FAIL(e);
     }
     seg->bytes += bytes;
     seg->last = s->next;
@@ -504,7 +532,7 @@ static enum err put_locked(struct spool *s, struct view plain)
         drop_oldest(s);
     }
     e = put_once(s, plain);
-    while (e == E_IO && s->n > 1) { /* a full disk: the oldest makes room */
+    while (e == E_FULL && s->n > 1) { /* a full disk: the oldest makes room */
         drop_oldest(s);
         e = put_once(s, plain);
     }

@@ -303,6 +303,80 @@ static void a_full_disk_is_no_end(void **state)
     spool_close(s);
 }
 
+/* headgate-li was killed when the segment was made and its first record was not whole: what waits
+ * in the older ones stays, and the record has a place. */
+static void a_segment_without_a_record_is_made_anew(void **state)
+{
+    struct place *p = *state;
+    struct spool *s = opened(p, 1, 0); /* each record has a segment */
+    struct spool_facts f;
+    char path[300];
+
+    put(s, 1, 100);
+    put(s, 2, 100);
+    put(s, 3, 100);
+    spool_close(s);
+    snprintf(path, sizeof path, "%s/%016x.seg", p->folder, 3u);
+    for (off_t n = 50; n >= 32; n -= 18) { /* half a record; its head alone */
+        assert_int_equal(truncate(path, n), 0);
+        s = opened(p, 1, 0);
+        put(s, 3, 60);
+        spool_facts_of(s, &f);
+        assert_true(f.lost == 0 && f.next == 4);
+        expect(s, 1, 100);
+        expect(s, 2, 100);
+        expect(s, 3, 60);
+        expect_none(s);
+        spool_close(s);
+    }
+}
+
+/* No file could be opened: that record is lost and counted, and no other goes for it. */
+static void other_faults_than_a_full_disk_cost_no_older_records(void **state)
+{
+    struct place *p = *state;
+    struct spool *s = opened(p, 1, 0);
+    struct rlimit was, none;
+    struct spool_facts f;
+    uint64_t number = 0;
+
+    put(s, 1, 100);
+    put(s, 2, 100);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &was), 0);
+    none = (struct rlimit){0, was.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    assert_int_equal(spool_put(s, 1, VIEW("x"), &number), E_FULL);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &was), 0);
+    spool_facts_of(s, &f);
+    assert_true(f.lost == 1 && f.next == 4);
+    expect(s, 1, 100);
+    expect(s, 2, 100);
+    put(s, 4, 100);
+    expect(s, 4, 100);
+    spool_close(s);
+}
+
+static void numbers_that_no_spool_reaches_are_not_ours(void **state)
+{
+    struct place *p = *state;
+    struct spool_cfg cfg = {p->folder, "case 1 to agency 2", &p->key, 0, 0};
+    struct spool *s = NULL;
+    char path[120];
+    int fd = -1;
+
+    snprintf(path, sizeof path, "%s/done", p->folder);
+    fd = open(path, O_CREAT | O_WRONLY, 0600);
+    assert_int_equal(write(fd, "18446744073709551614", 20), 20);
+    close(fd);
+    assert_int_equal(spool_open(&cfg, &s), E_PARSE);
+    unlink(path);
+    snprintf(path, sizeof path, "%s/%016x.seg", p->folder, 0u);
+    fd = open(path, O_CREAT | O_WRONLY, 0600);
+    assert_int_equal(write(fd, "HGSPOOL1\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 32), 32);
+    close(fd);
+    assert_int_equal(spool_open(&cfg, &s), E_PARSE);
+}
+
 int main(void)
 {
 #define IN_PLACE(f) cmocka_unit_test_setup_teardown(f, make_place, leave_place)
@@ -314,6 +388,9 @@ int main(void)
         IN_PLACE(nobody_else_reads_it),
         IN_PLACE(the_oldest_goes_first_and_is_counted),
         IN_PLACE(a_full_disk_is_no_end),
+        IN_PLACE(a_segment_without_a_record_is_made_anew),
+        IN_PLACE(other_faults_than_a_full_disk_cost_no_older_records),
+        IN_PLACE(numbers_that_no_spool_reaches_are_not_ours),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
