@@ -374,13 +374,14 @@ void call_route(struct call *c, const char *route, uint64_t callee_line, const c
 {
     const struct party to = {.kind = callee_line != 0 ? PARTY_BTI : PARTY_GATEWAY,
                              .line = callee_line};
+    bool is_forwarded = c->forward != NULL && c->forward->routed[0] != 0;
 
     copy_text(c->route, sizeof c->route, view_of(route));
     c->routed_line = callee_line;
     call_note_way(c);
     trace_route(c->w->trace, c->trace, VIEW(""), view_of(route), callee_line);
     call_tell(c, CALL_EVENT_ROUTED, 0, "");
-    tapped_route(c, &to, view_of(c->routed));
+    tapped_route(c, &to, view_of(is_forwarded ? c->forward->routed : c->routed));
     LOG(LV_INFO, "call.setup", KV("call", (const char *)c->id), KV("call_id", c->call_id),
         KV("route", route), KV("line", c->caller_line),
         KV_DIGITS("caller", view_of(c->caller_text)), KV_DIGITS("called", view_of(c->routed)),

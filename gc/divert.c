@@ -6,6 +6,7 @@
 
 #include "base/mem.h"
 #include "gc/identity.h"
+#include "gc/tapping.h"
 
 #define NO_ANSWER_REASON "SIP;cause=408;text=\"Nobody answered\""
 
@@ -140,6 +141,8 @@ static void add_hop(struct ctx *c, struct divert *v, const struct line *line, en
     memcpy(v->number, d->dialled.e164, sizeof v->number);
     v->line = d->outcome == ROUTED_LINE ? d->line_id : 0;
     v->was_here = false; /* that was said of the number where it came in */
+    tapped_route(c->call, &(struct party){.kind = PARTY_BTI, .line = line->line_id},
+                 view_of(x->by));
     note_hop(c->call, &v->all, v->all.n);
     meter(c->w, METER_FORWARDED);
     LOG(LV_INFO, "call.forwarded", KV("call", (const char *)c->call->id), KV("line", x->line),

@@ -286,6 +286,17 @@ void li_calls_record(struct li_calls *c, const struct tap_record *r, bool silent
     }
 }
 
+void li_calls_gone(struct li_calls *c, uint64_t wall_us)
+{
+    c->silent = false;
+    c->now_us = wall_us;
+    while (c->n > 0) {
+        struct li_call *call = c->all[c->n - 1];
+        li_say_end(c, call);
+        drop(c, call);
+    }
+}
+
 void li_calls_tick(struct li_calls *c, uint64_t wall_us)
 {
     c->silent = false;

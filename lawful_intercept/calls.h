@@ -43,6 +43,9 @@ void li_calls_free(struct li_calls *c); /* NULL is fine */
 MUST_CHECK enum err li_calls_orders(struct li_calls *c, const struct li_orders *orders);
 /* silent: follow, tell nobody. */
 void li_calls_record(struct li_calls *c, const struct tap_record *r, bool silent);
+/* The program that wrote the records was started again: what calls it had are over. They are closed
+ * and released at that time, and forgotten. */
+void li_calls_gone(struct li_calls *c, uint64_t wall_us);
 void li_calls_tick(struct li_calls *c, uint64_t wall_us);
 
 struct li_calls_facts {

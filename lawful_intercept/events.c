@@ -392,7 +392,10 @@ static void on_invite_response(struct li_calls *c, struct li_call *call, const s
     if (m->status >= 200 && m->status < 300) {
         on_answer(c, call, changed);
     } else if (is_first && !call->is_answered && m->status >= 300 && !is_in && side == LI_CALLER) {
-        say_signal(c, call, LI_ORIGINATES, 0, m->status == 486 ? CDC_BUSY : CDC_REORDER);
+        if (m->status != 487) { /* who gave up hears nothing */
+            say_signal(c, call, LI_ORIGINATES, 0,
+                       m->status == 486 || m->status == 600 ? CDC_BUSY : CDC_REORDER);
+        }
     } else if (is_first && !call->is_answered && m->status > 100 && m->status < 200 && is_in) {
         if (changed) {
             media_changed(c, call);
@@ -472,15 +475,23 @@ void li_say_message(struct li_calls *c, struct li_call *call, const struct tap_r
         keep_sdp(&call->side[LI_CALLEE], li_message_sdp(m), &changed); /* the gate's own answer */
     }
     if (m->is_request) {
+        call->is_offered = call->is_offered || (call->is_answered && changed);
         if (view_eq(m->method, VIEW("INVITE")) && !call->has_invite) {
             call->has_invite = true;
             call->invite_cseq = m->cseq;
         } else if (view_eq(m->method, VIEW("REFER")) || view_eq(m->method, VIEW("INFO"))) {
             say_subject_signal(c, call, side, m);
         } else if (view_eq(m->method, VIEW("ACK")) && changed) {
+            call->is_offered = false;
             media_changed(c, call);
         }
         return;
+    }
+    if (m->status >= 200 && m->status < 300 && call->is_offered &&
+        (view_eq(m->method, VIEW("INVITE")) || view_eq(m->method, VIEW("UPDATE")))) {
+        call->is_offered =
+            false; /* an answer that says what it said before changes the media too */
+        changed = true;
     }
     if (view_eq(m->method, VIEW("INVITE"))) {
         on_invite_response(c, call, r, m, side, changed);

@@ -154,6 +154,12 @@ static void say_json(json_t *o)
     json_decref(o);
 }
 
+/* CCOpen names the calls of a content; of ours each has one. */
+static struct view call_of(const struct cdc_message *m)
+{
+    return m->n_open > 0 ? m->open[0].sequence : m->call.sequence;
+}
+
 static void show_call_data(const struct lea *l, const struct cdc_message *m)
 {
     struct fact facts[FACTS_MAX];
@@ -168,7 +174,7 @@ static void show_call_data(const struct lea *l, const struct cdc_message *m)
         if (o != NULL) {
             put_text(o, "case", m->case_id);
             put_text(o, "element", m->element);
-            put_text(o, "call", m->call.sequence);
+            put_text(o, "call", call_of(m));
             put_text(o, "subject_sdp", m->subject);
             put_text(o, "associate_sdp", m->associate);
             for (size_t i = 0; i < n; i++) {
@@ -182,7 +188,7 @@ static void show_call_data(const struct lea *l, const struct cdc_message *m)
     for (size_t i = 0; i < n; i++) {
         printf(" %s=%.*s", facts[i].name, (int)facts[i].value.n, facts[i].value.p);
     }
-    printf("  (call %.*s)\n", (int)m->call.sequence.n, m->call.sequence.p);
+    printf("  (call %.*s)\n", (int)call_of(m).n, call_of(m).p);
 }
 
 static void show_signaling(const struct lea *l, const struct x2_pdu *p)
@@ -286,7 +292,7 @@ static bool take_all(const struct lea *l, struct peer *p)
         size_t used = 0;
         enum err e = take_one(l, p, &used, why);
         if (e == E_RANGE) {
-            return p->n < ROOM;
+            break; /* the rest of it comes */
         }
         if (e != E_OK) {
             fprintf(stderr, "headgate-lea: %s: %s\n", channel_names[p->channel], why);
@@ -296,7 +302,7 @@ static bool take_all(const struct lea *l, struct peer *p)
         p->n -= used;
     }
     fflush(stdout);
-    return true;
+    return p->n < ROOM;
 }
 
 /* ---- connections -------------------------------------------------------------------------------

@@ -114,11 +114,11 @@ static bool may_read(struct li *l)
 }
 
 /* Under the lock. */
-static bool read_tap(struct li *l)
+static bool read_tap(struct li *l, bool may)
 {
     bool any = false, replaced = false;
 
-    if (l->reader == NULL && may_read(l)) {
+    if (l->reader == NULL && may) {
         attach(l);
     }
     if (l->reader == NULL) {
@@ -130,6 +130,7 @@ static bool read_tap(struct li *l)
     }
     if (l->reader != NULL && replaced && !any) {
         LOG(LV_INFO, "tap.replaced", KV("file", (const char *)l->tap));
+        li_calls_gone(l->calls, clock_wall_us(clock_system()));
         tap_detach(l->reader);
         l->reader = NULL;
     }
@@ -226,12 +227,13 @@ static void *run_tap(void *arg)
 
     while (!atomic_load(&l->stopping)) {
         uint64_t now_us = clock_wall_us(clock_system()), mono = clock_mono_ms(clock_system());
-        bool any = false;
+        bool any = false, may = false;
         pthread_mutex_lock(&l->lock);
+        may = may_read(l); /* asked first: what is known then is followed before it is read for */
         if (atomic_exchange(&l->book_changed, false)) {
             follow_orders(l, now_us);
         }
-        any = read_tap(l);
+        any = read_tap(l, may);
         settle(l);
         if (mono >= tick_ms) {
             if (is_caught_up(l)) {

@@ -55,6 +55,7 @@ static enum err open_place(struct li *l, const struct li_entry *entry, enum li_c
     char xid[2 * LI_XID_BYTES + 1], name[80], folder[LI_PATH_BYTES + 80];
     struct spool_cfg cfg = {
         .folder = folder, .name = name, .key = l->key, .max_bytes = l->cfg.spool_bytes};
+    struct spool_facts facts;
     void *v = NULL;
     enum err e = E_OK;
 
@@ -67,6 +68,8 @@ static enum err open_place(struct li *l, const struct li_entry *entry, enum li_c
     snprintf(name, sizeof name, "%s-%s", xid, channel_names[channel]);
     snprintf(folder, sizeof folder, "%s/%s", l->spool, name);
     TRY(spool_open(&cfg, &p->spool));
+    spool_facts_of(p->spool, &facts);
+    p->sequence = (uint32_t)(facts.next - 1); /* goes on where the run before this one stopped */
     TRY(start_delivery(l, p, name, to));
     v = mem_resize(l->place, (l->n_places + 1) * sizeof(struct li_place_run *));
     if (v == NULL) {

@@ -309,6 +309,52 @@ static void changes_and_signals_within_a_call(void **state)
     CHECK(w, "1 CCChange ->- SA -", "1 SubjectSignal ->-  REFER <sip:c@h>");
 }
 
+/* The answer need not be another one than before: what was offered is. */
+static void one_side_alone_changes_its_key(void **state)
+{
+    struct world *w = *state;
+
+    order(w, LI_CONTENT, ALICE, "");
+    answered_call(w);
+    w->n = 0;
+    message(w, TAP_MESSAGE_IN, ALICE, "INVITE sip:b@h SIP/2.0", "3 INVITE",
+            SDP KEY "a=sendonly\r\n");
+    message(w, TAP_MESSAGE_OUT, BOB, "INVITE sip:b@h SIP/2.0", "3 INVITE",
+            SDP KEY "a=sendonly\r\n");
+    assert_int_equal(w->n, 0);
+    message(w, TAP_MESSAGE_IN, BOB, "SIP/2.0 200 OK", "3 INVITE", SDP KEY "a=x\r\n");
+    message(w, TAP_MESSAGE_OUT, ALICE, "SIP/2.0 200 OK", "3 INVITE", SDP KEY "a=x\r\n");
+    CHECK(w, "1 CCChange ->- SA -");
+}
+
+static void who_gives_up_hears_no_tone(void **state)
+{
+    struct world *w = *state;
+
+    order(w, LI_PEN_AND_TRAP, ALICE, "");
+    begin(w, ALICE, "+12125550101", "2125550102");
+    message(w, TAP_MESSAGE_IN, ALICE, "INVITE sip:2125550102@h SIP/2.0", "1 INVITE", SDP);
+    route(w, BOB, "+12125550102");
+    message(w, TAP_MESSAGE_IN, ALICE, "CANCEL sip:2125550102@h SIP/2.0", "1 CANCEL", "");
+    message(w, TAP_MESSAGE_OUT, ALICE, "SIP/2.0 487 Request Terminated", "1 INVITE", "");
+    end(w);
+    CHECK(w, "1 Origination 12125550101>-  -", "1 Release ->-  -");
+}
+
+static void calls_of_a_gate_that_was_started_again_are_over(void **state)
+{
+    struct world *w = *state;
+    struct li_calls_facts facts;
+
+    order(w, LI_CONTENT, ALICE, "");
+    answered_call(w);
+    w->n = 0;
+    li_calls_gone(w->calls, w->at_us + SECOND);
+    CHECK(w, "1 CCClose ->-  -", "1 Release ->-  -");
+    li_calls_facts_of(w->calls, &facts);
+    assert_int_equal(facts.calls, 0);
+}
+
 static void orders_that_begin_and_end_within_a_call(void **state)
 {
     struct world *w = *state;
@@ -416,6 +462,9 @@ int main(void)
         IN_WORLD(a_forwarded_call),
         IN_WORLD(busy_and_cancelled_calls_are_reported),
         IN_WORLD(changes_and_signals_within_a_call),
+        IN_WORLD(one_side_alone_changes_its_key),
+        IN_WORLD(who_gives_up_hears_no_tone),
+        IN_WORLD(calls_of_a_gate_that_was_started_again_are_over),
         IN_WORLD(orders_that_begin_and_end_within_a_call),
         IN_WORLD(before_and_after_there_is_nothing),
         IN_WORLD(a_silent_reading_leads_to_the_same_state),
