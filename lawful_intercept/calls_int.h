@@ -42,7 +42,7 @@ struct li_call {
     char sequence[32]; /* CallId: seconds, comma, number */
     struct li_side_state side[LI_SIDES];
     bool is_routed, is_answered, is_emergency;
-    bool is_offered; /* a session description came in a request that is not answered yet */
+    bool is_offered;      /* a session description came in a request that is not answered yet */
     uint32_t invite_cseq; /* of the INVITE that made it */
     bool has_invite;
     unsigned redirections;
