@@ -25,7 +25,8 @@ enum {
     BACKOFF_MS = 100,
     BACKOFF_MAX_MS = 5000,
 
-    OUT_ROOM = SPOOL_RECORD_MAX + 32 * 1024,
+    OUT_ENOUGH = 32 * 1024, /* for the wire at a time */
+    OUT_ROOM = OUT_ENOUGH + SPOOL_RECORD_MAX + 32 * 1024,
     IN_ROOM = 8192,
     RESEND_DEFAULT = 64 * 1024,
     KEEPALIVE_DEFAULT_MS = 30000,
@@ -56,7 +57,7 @@ struct li_delivery {
     uint64_t queued, acked; /* octets of this connection */
     struct mark mark[MARKS_MAX];
     size_t first_mark, n_marks;
-    uint64_t settled; /* number */
+    bool has_more; /* the spool was not read to its end */
     char in[IN_ROOM];
     size_t in_n;
     uint64_t keepalive_at_ms, answer_due_ms;
@@ -114,6 +115,7 @@ static void disconnect(struct li_delivery *d, const char *why)
     d->is_open = false;
     d->out_n = d->out_at = d->in_n = 0;
     d->queued = d->acked = 0;
+    d->has_more = true;
     d->first_mark = d->n_marks = 0;
     d->answer_due_ms = 0;
     spool_rewind(d->cfg.spool);
@@ -230,16 +232,22 @@ static void note_sent(struct li_delivery *d, uint64_t number)
     pthread_mutex_unlock(&d->lock);
 }
 
-/* More records while nothing waits for the wire. */
+/* More records, as long as not enough waits for the wire. */
 static bool take_records(struct li_delivery *d)
 {
-    while (d->is_open && d->out_n == d->out_at && d->n_marks < MARKS_MAX) {
+    d->has_more = true;
+    while (d->out_n - d->out_at < OUT_ENOUGH && d->n_marks < MARKS_MAX) {
         uint64_t number = 0, at_us = 0;
         size_t n = 0;
         enum err e = E_OK;
-        d->out_n = d->out_at = 0;
+        if (d->out_at > 0) {
+            memmove(d->out, d->out + d->out_at, d->out_n - d->out_at);
+            d->out_n -= d->out_at;
+            d->out_at = 0;
+        }
         e = spool_next(d->cfg.spool, d->record, SPOOL_RECORD_MAX, &n, &number, &at_us);
         if (e == E_NOTFOUND) {
+            d->has_more = false;
             break;
         }
         if (e != E_OK) {
@@ -250,9 +258,6 @@ static bool take_records(struct li_delivery *d)
             return false;
         }
         note_sent(d, number);
-        if (d->out_n > 32 * 1024) {
-            break;
-        }
     }
     return true;
 }
@@ -404,6 +409,15 @@ static bool wants_write(const struct li_delivery *d)
     return d->out_at < d->out_n || (!d->is_open && (d->tls == NULL || d->queued == 0));
 }
 
+/* How long, ms: not at all while there is more to send and the wire takes it. */
+static int patience_of(const struct li_delivery *d)
+{
+    if (d->fd < 0) {
+        return 20;
+    }
+    return d->is_open && d->has_more && d->out_at == d->out_n && d->n_marks < MARKS_MAX ? 0 : 50;
+}
+
 static void wait_for_something(struct li_delivery *d)
 {
     struct pollfd p[2] = {{.fd = d->wake, .events = POLLIN}, {.fd = d->fd, .events = POLLIN}};
@@ -412,7 +426,7 @@ static void wait_for_something(struct li_delivery *d)
     if (d->fd >= 0 && wants_write(d)) {
         p[1].events = POLLIN | POLLOUT;
     }
-    if (poll(p, d->fd >= 0 ? 2 : 1, d->fd >= 0 ? 50 : 20) < 0 && errno != EINTR) {
+    if (poll(p, d->fd >= 0 ? 2 : 1, patience_of(d)) < 0 && errno != EINTR) {
         return;
     }
     if ((p[0].revents & POLLIN) != 0) {

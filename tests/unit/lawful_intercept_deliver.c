@@ -140,6 +140,29 @@ static void records_arrive_in_order(void **state)
     close(fd);
 }
 
+/* What waited for an agency is sent in one go, not a record each time that the thread looks. */
+static void what_waited_goes_at_once(void **state)
+{
+    struct world *w = *state;
+    unsigned reads = 0;
+    int fd = -1;
+
+    for (unsigned i = 0; i < 1000; i++) {
+        put(w, "0123456789");
+    }
+    start(w, LI_CDC_STREAM, NULL);
+    fd = accept_one(w);
+    for (w->n = 0; w->n < 10000; reads++) {
+        ssize_t some = 0;
+        assert_true(readable(fd, WAIT_MS));
+        some = recv(fd, w->got + w->n, sizeof w->got - w->n, 0);
+        assert_true(some > 0);
+        w->n += (size_t)some;
+    }
+    assert_true(reads < 500);
+    close(fd);
+}
+
 static void lengths_stand_before_records(void **state)
 {
     struct world *w = *state;
@@ -373,6 +396,7 @@ int main(void)
 #define IN_WORLD(f) cmocka_unit_test_setup_teardown(f, make_world, leave_world)
     const struct CMUnitTest tests[] = {
         IN_WORLD(records_arrive_in_order),
+        IN_WORLD(what_waited_goes_at_once),
         IN_WORLD(lengths_stand_before_records),
         IN_WORLD(after_a_break_it_goes_again),
         IN_WORLD(what_lies_far_behind_is_done),
