@@ -94,7 +94,7 @@ static inline unsigned answer_to(struct bench *b, const struct net_addr *to, cha
 {
     unsigned status = 0;
     reason[0] = 0;
-    while (take(b, to, "SIP/2.0 ", out)) {
+    while (find_sent(b, to, "SIP/2.0 ") != NULL && take(b, to, "SIP/2.0 ", out)) {
         if (out->m.status >= 200) {
             status = out->m.status;
             snprintf(reason, 128, "%.*s", (int)out->m.reason.n, out->m.reason.p);
