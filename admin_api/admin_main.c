@@ -1,5 +1,4 @@
 /* headgate-admin: the HTTP API. Start, signals, health, orderly end. */
-#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -305,19 +304,6 @@ static void admin_close(struct admin *a)
     conf_free(a->conf);
 }
 
-/* Blocked while threads are made, so that they are never interrupted; then the main thread takes
- * them. */
-static void mask_signals(int how)
-{
-    sigset_t mine;
-
-    sigemptyset(&mine);
-    sigaddset(&mine, SIGTERM);
-    sigaddset(&mine, SIGINT);
-    sigaddset(&mine, SIGHUP);
-    pthread_sigmask(how, &mine, NULL);
-}
-
 static void say_started(const struct admin *a)
 {
     struct net_addr bound = httpd_address(a->httpd);
@@ -338,7 +324,7 @@ static enum err run(struct admin *a)
     TRY(loop_signal_start(a->loop, SIGTERM, on_term, a, &term));
     TRY(loop_signal_start(a->loop, SIGINT, on_term, a, &quit));
     TRY(loop_signal_start(a->loop, SIGHUP, on_hup, a, &hup));
-    mask_signals(SIG_UNBLOCK);
+    proc_signals(true);
     proc_notify("READY=1");
     say_started(a);
     loop_run(a->loop);
@@ -378,7 +364,7 @@ int main(int argc, char **argv)
     enum err e = E_OK;
 
     proc_harden();
-    mask_signals(SIG_BLOCK);
+    proc_signals(false);
     a = mem_zalloc(sizeof *a);
     if (a == NULL) {
         return EX_OSERR;

@@ -93,6 +93,8 @@ static bool check_own_numbers(const json_t *body, struct api_answer *a)
     return true;
 }
 
+static const char *const line_entitles[] = {"level", "priority", NULL};
+
 void res_create_line(struct api_request *r, struct api_answer *a)
 {
     static const char *const pointers[] = {"line_account_id_fkey", "/account_id",
@@ -104,7 +106,8 @@ void res_create_line(struct api_request *r, struct api_answer *a)
                                  api_text_param(r->body, "level"), res_priority(r->body, priority),
                                  res_bool(r->body, "barred")};
 
-    if (!res_check_priority(json_object_get(r->body, "priority"), a) ||
+    if (!res_may_entitle(r, a, line_entitles) ||
+        !res_check_priority(json_object_get(r->body, "priority"), a) ||
         !res_ask(r, a,
                  "INSERT INTO core.line (account_id, display, level, priority, barred) VALUES "
                  "($1::bigint, coalesce($2, ''), " LEVEL(
@@ -133,7 +136,8 @@ void res_update_line(struct api_request *r, struct api_answer *a)
                                  res_priority(r->merged, priority),
                                  res_bool(r->merged, "barred")};
 
-    if (res_check_priority(json_object_get(r->merged, "priority"), a) &&
+    if (res_may_entitle(r, a, line_entitles) &&
+        res_check_priority(json_object_get(r->merged, "priority"), a) &&
         res_do(r, a,
                "UPDATE core.line SET account_id = $2::bigint, display = coalesce($3, ''), level "
                "= " LEVEL("$4") ", priority = coalesce($5, ''), barred = coalesce($6::boolean, "

@@ -267,12 +267,15 @@ static bool write_trunk(struct api_request *r, struct api_answer *a, const struc
     "UPDATE core.trunk SET (" COLUMNS ", auth_sealed) = ROW(" VALUES                               \
     ", decode($2::text, 'hex')) WHERE trunk_id = $1::bigint RETURNING trunk_id"
 
+static const char *const trunk_entitles[] = {"priority", "is_operator", NULL};
+
 void routing_create_trunk(struct api_request *r, struct api_answer *a)
 {
     struct row row = {.sealed = ""};
     char key[RES_INT_TEXT];
 
-    if (read_trunk(r->body, &row, a) && check_password(r, &row, a) && seal(r, &row, a) &&
+    if (res_may_entitle(r, a, trunk_entitles) && read_trunk(r->body, &row, a) &&
+        check_password(r, &row, a) && seal(r, &row, a) &&
         write_trunk(r, a, &row, SQL_INSERT, key)) {
         api_get(r, a, TRUNK_BY_ID, &PG_TEXT(view_of(key)), 1);
         res_created(a, "trunks", key);
@@ -285,7 +288,8 @@ void routing_update_trunk(struct api_request *r, struct api_answer *a)
     const struct pg_param id = res_param(r, "trunk_id");
     char key[RES_INT_TEXT];
 
-    if (read_trunk(r->merged, &row, a) && check_password(r, &row, a) &&
+    if (res_may_entitle(r, a, trunk_entitles) && read_trunk(r->merged, &row, a) &&
+        check_password(r, &row, a) &&
         (!row.t.disabled || api_bool(r->current, "disabled", false) ||
          routing_keeps_emergency(r, a, PG_NULL, id)) &&
         seal(r, &row, a) &&

@@ -117,6 +117,37 @@ bool res_check_priority(const json_t *priority, struct api_answer *a)
     return true;
 }
 
+/* What a field is when nobody has set it, and what it is back to when it is taken away. */
+static bool is_nothing(const json_t *v)
+{
+    return v == NULL || json_is_null(v) || json_is_false(v) ||
+           (json_is_array(v) && json_array_size(v) == 0) ||
+           (json_is_string(v) && strcmp(json_string_value(v), "user") == 0);
+}
+
+bool res_may_entitle(const struct api_request *r, struct api_answer *a, const char *const *fields)
+{
+    const json_t *wanted = r->merged != NULL ? r->merged : r->body;
+    unsigned preempt = 0;
+
+    if (permission_find(VIEW("preempt"), &preempt) && principal_may(&r->who, preempt)) {
+        return true;
+    }
+    for (size_t i = 0; fields[i] != NULL; i++) {
+        const json_t *v = json_object_get(wanted, fields[i]);
+        char pointer[32];
+        if (is_nothing(v) ||
+            json_equal((json_t *)(uintptr_t)v, json_object_get(r->current, fields[i]))) {
+            continue;
+        }
+        snprintf(pointer, sizeof pointer, "/%s", fields[i]);
+        api_problem(a, 403, "forbidden", pointer,
+                    "it entitles to preempt calls: this takes the permission preempt");
+        return false;
+    }
+    return true;
+}
+
 struct pg_param res_priority(const json_t *body, char text[RES_LIST_TEXT])
 {
     const json_t *list = json_object_get(body, "priority");

@@ -23,6 +23,9 @@ bool res_words(const json_t *list, char *text, size_t bytes);
 /* "priority", of each namespace its highest value (gc/priority.h): false, and a problem at the
  * value, when a namespace is there twice; and as the database has it, "ets.1 dsn.flash". */
 bool res_check_priority(const json_t *priority, struct api_answer *a);
+/* Fields that let somebody preempt calls by SIP are given by those who may preempt themselves; to
+ * take them away, lines.write or routes.write do. fields: NULL-terminated names. False: 403. */
+bool res_may_entitle(const struct api_request *r, struct api_answer *a, const char *const *fields);
 struct pg_param res_priority(const json_t *body, char text[RES_LIST_TEXT]);
 
 /* A statement whose result nobody wants; true: it was done. */

@@ -56,7 +56,7 @@ void proc_notify(const char *state)
     }
 }
 
-void proc_ending(void)
+void proc_signals(bool taken)
 {
     sigset_t asked;
 
@@ -64,7 +64,12 @@ void proc_ending(void)
     sigaddset(&asked, SIGTERM);
     sigaddset(&asked, SIGINT);
     sigaddset(&asked, SIGHUP);
-    pthread_sigmask(SIG_BLOCK, &asked, NULL);
+    pthread_sigmask(taken ? SIG_UNBLOCK : SIG_BLOCK, &asked, NULL);
+}
+
+void proc_ending(void)
+{
+    proc_signals(false);
 }
 
 static void usage(FILE *to, const char *prog, const char *about)

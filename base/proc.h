@@ -21,6 +21,10 @@ void proc_notify(const char *state); /* "READY=1", "STOPPING=1", "RELOADING=1", 
  * Before the handlers go, because what follows (last records, goodbyes) must not be cut short. */
 void proc_ending(void);
 
+/* SIGTERM, SIGINT and SIGHUP: held back (taken false) while threads are made, so that these are
+ * never interrupted, then for the calling thread alone, which is the main one. */
+void proc_signals(bool taken);
+
 struct proc_cli {
     const char *config; /* path or NULL */
     bool check, print;

@@ -70,7 +70,8 @@ static const char *read_scope(const struct control_ask *a, struct preempt_order 
 static const char *read_order(const struct control_ask *a, struct preempt_order *o)
 {
     json_int_t max = json_integer_value(json_object_get(a->request, "max"));
-    struct view below = control_view(json_object_get(a->request, "below"));
+    const json_t *rank = json_object_get(a->request, "below");
+    struct view below = control_view(rank);
 
     if (!copy_text(a, "id", o->id, sizeof o->id) || !copy_text(a, "who", o->who, sizeof o->who) ||
         !copy_text(a, "approved", o->approved, sizeof o->approved) || o->id[0] == 0 ||
@@ -82,6 +83,9 @@ static const char *read_order(const struct control_ask *a, struct preempt_order 
     }
     o->max = (unsigned)max;
     o->dry_run = json_is_true(json_object_get(a->request, "dry_run"));
+    if (rank != NULL && !json_is_null(rank) && !json_is_string(rank)) {
+        return "below: an r-value"; /* all ranks would be another order */
+    }
     o->below = below.n > 0 ? workers_rank(a->cfg->workers, below) : 0;
     if (below.n > 0 && o->below == 0) {
         return "below: no r-value that is known here";

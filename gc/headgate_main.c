@@ -1,5 +1,4 @@
 /* headgate: the gate controller. Start, signals, health, orderly end. */
-#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -472,19 +471,6 @@ static void gate_close(struct gate *g)
     conf_free(g->conf);
 }
 
-/* Blocked while threads are made, so that they are never interrupted; then the main thread takes
- * them. */
-static void mask_signals(int how)
-{
-    sigset_t mine;
-
-    sigemptyset(&mine);
-    sigaddset(&mine, SIGTERM);
-    sigaddset(&mine, SIGINT);
-    sigaddset(&mine, SIGHUP);
-    pthread_sigmask(how, &mine, NULL);
-}
-
 static enum err run(struct gate *g)
 {
     struct loop_signal *term = NULL, *quit = NULL, *hup = NULL;
@@ -493,7 +479,7 @@ static enum err run(struct gate *g)
     TRY(loop_signal_start(g->loop, SIGTERM, on_term, g, &term));
     TRY(loop_signal_start(g->loop, SIGINT, on_term, g, &quit));
     TRY(loop_signal_start(g->loop, SIGHUP, on_hup, g, &hup));
-    mask_signals(SIG_UNBLOCK);
+    proc_signals(true);
     proc_notify("READY=1");
     LOG(LV_INFO, "gc.start", KV("node", g->set.node_name), KV("workers", g->n_workers),
         KV("version", HEADGATE_VERSION));
@@ -509,7 +495,7 @@ out:
 
 static void block_signals(void)
 {
-    mask_signals(SIG_BLOCK);
+    proc_signals(false);
     signal(SIGXFSZ, SIG_IGN); /* a file at its limit is an error of write(), not our end */
 }
 

@@ -1,5 +1,4 @@
 /* headgate-li: start, signals, health, orderly end. */
-#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -235,17 +234,6 @@ static void intercept_close(struct intercept *i)
     conf_free(i->conf);
 }
 
-static void mask_signals(int how)
-{
-    sigset_t mine;
-
-    sigemptyset(&mine);
-    sigaddset(&mine, SIGTERM);
-    sigaddset(&mine, SIGINT);
-    sigaddset(&mine, SIGHUP);
-    pthread_sigmask(how, &mine, NULL);
-}
-
 static enum err run(struct intercept *i)
 {
     struct loop_signal *term = NULL, *quit = NULL, *hup = NULL;
@@ -254,7 +242,7 @@ static enum err run(struct intercept *i)
     TRY(loop_signal_start(i->loop, SIGTERM, on_term, i, &term));
     TRY(loop_signal_start(i->loop, SIGINT, on_term, i, &quit));
     TRY(loop_signal_start(i->loop, SIGHUP, on_hup, i, &hup));
-    mask_signals(SIG_UNBLOCK);
+    proc_signals(true);
     proc_notify("READY=1");
     LOG(LV_INFO, "li.start", KV("element", i->set.element), KV("version", HEADGATE_VERSION));
     loop_run(i->loop);
@@ -299,7 +287,7 @@ int main(int argc, char **argv)
     enum err e = E_OK;
 
     proc_harden();
-    mask_signals(SIG_BLOCK);
+    proc_signals(false);
     li_json_init();
     i = mem_zalloc(sizeof *i);
     if (i == NULL) {

@@ -193,6 +193,28 @@ class Rights(AdminTest):
         row = self.row("the refusal", person=anna.name, object="operation createRole")
         self.assertEqual((row["action"], row["actor"], row["after"]["why"]), ("refuse", "hg_api", "this takes the permission preempt, or the role security"))
 
+    def test_who_may_not_preempt_entitles_nobody_to(self):
+        """A line's level and priority, a trunk's priority and operators: given by those who may preempt, taken away by anybody who writes."""
+        desk, chief = self.person("provisioner", "operator"), self.person("provisioner", "operator", "emergency")
+        account = desk.post("/accounts", {"name": "Entitled"})["account_id"]
+        for field, value in (("level", "administrator"), ("priority", ["ets.0"])):
+            self.refused(desk.ask("POST", "/lines", {"account_id": account, field: value}), 403, "preempt")
+            line = desk.post("/lines", {"account_id": account}, expect=201)["line_id"]
+            etag = {"If-Match": desk.ask("GET", f"/lines/{line}").headers["ETag"]}
+            self.refused(desk.ask("PATCH", f"/lines/{line}", {field: value}, etag), 403, "preempt")
+            self.assertEqual(chief.patch(f"/lines/{line}", {field: value})[field], value)
+            self.assertEqual(desk.patch(f"/lines/{line}", {"display": "Hall"})[field], value)
+            self.assertEqual(desk.patch(f"/lines/{line}", {field: [] if field == "priority" else "user"})[field],
+                             [] if field == "priority" else "user")
+        for field, value in (("priority", ["ets.0"]), ("is_operator", True)):
+            trunk = {"name": f"gw-{field}", "host": "192.0.2.1", "sources": ["192.0.2.1/32"], field: value}
+            self.refused(desk.ask("POST", "/trunks", trunk), 403, "preempt")
+            made = chief.post("/trunks", trunk, expect=201)
+            self.assertEqual(desk.patch(f"/trunks/{made['trunk_id']}", {"max_cps": 3})[field], value)
+            desk.patch(f"/trunks/{made['trunk_id']}", {field: [] if field == "priority" else False})
+            etag = {"If-Match": desk.ask("GET", f"/trunks/{made['trunk_id']}").headers["ETag"]}
+            self.refused(desk.ask("PATCH", f"/trunks/{made['trunk_id']}", {field: value}, etag), 403, "preempt")
+
     def test_all_rights_of_security_are_not_the_role(self):
         """Who has each of its permissions by another role, or by a token with scopes, gives no more than these."""
         everything = self.root.get("/roles/security")["permissions"]
