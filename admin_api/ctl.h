@@ -29,7 +29,8 @@ enum {
 struct ctl {
     const char *conninfo;     /* the database, as its owner: for migrate alone */
     const char *migrations;   /* folder */
-    struct ctl_http_cfg http; /* headgate-admin */
+    struct ctl_http_cfg http; /* headgate-admin, or headgate-li for its officers */
+    const char *base;         /* of its paths: "/api/v1", "/li/v1" */
     bool http_checked;
     char about[192];    /* "line 7": what a 404 means; "": it says so itself */
     char proposed[256]; /* numbers of changes that two people are wanted for, with blanks between */
@@ -53,6 +54,9 @@ struct pg_sync *ctl_db(struct ctl *c);
  * pg_result_free(). */
 int ctl_query(struct ctl *c, const char *sql, const struct pg_param *p, size_t n,
               struct pg_result **out);
+struct ec_public;
+/* A P-256 public key in PEM, of any mode; ec_public_free() gives it back. */
+int ctl_public_key(const char *path, struct ec_public **out);
 int ctl_id(const char *text, const char *what, char out[24]); /* decimal id, bounded */
 
 /* The words for what became a proposal (rc is what the command returned). */
@@ -159,6 +163,20 @@ int ctl_admin_disable(struct ctl *c, struct ctl_args *a);
 int ctl_admin_set(struct ctl *c, struct ctl_args *a);
 int ctl_admin_list(struct ctl *c, struct ctl_args *a);
 int ctl_admin_add(struct ctl *c, struct ctl_args *a);
+int ctl_li_agencies(struct ctl *c, struct ctl_args *a);
+int ctl_li_agency(struct ctl *c, struct ctl_args *a);
+int ctl_li_agency_add(struct ctl *c, struct ctl_args *a);
+int ctl_li_orders(struct ctl *c, struct ctl_args *a);
+int ctl_li_order(struct ctl *c, struct ctl_args *a);
+int ctl_li_form(struct ctl *c, struct ctl_args *a);
+int ctl_li_enter(struct ctl *c, struct ctl_args *a);
+int ctl_li_approve(struct ctl *c, struct ctl_args *a);
+int ctl_li_refuse(struct ctl *c, struct ctl_args *a);
+int ctl_li_end(struct ctl *c, struct ctl_args *a);
+int ctl_li_state(struct ctl *c, struct ctl_args *a);
+int ctl_li_events(struct ctl *c, struct ctl_args *a);
+int ctl_li_record(struct ctl *c, struct ctl_args *a);
+int ctl_li_verify(struct ctl *c, struct ctl_args *a);
 int ctl_whoami(struct ctl *c, struct ctl_args *a);
 int ctl_change_withdraw(struct ctl *c, struct ctl_args *a);
 int ctl_audit_key(struct ctl *c, struct ctl_args *a);

@@ -8,8 +8,6 @@
 #include "base/secret.h"
 #include "base/view.h"
 
-#define BASE "/api/v1"
-
 enum { PAGE_ITEMS = 500, TRIES_ON_412 = 5 };
 
 /* ---- paths -------------------------------------------------------------------------------------
@@ -137,9 +135,11 @@ int ctl_refused(const struct ctl *c, const struct ctl_reply *r)
         say_tamed("", member(one, "detail"), "\n");
     }
     if (r->status == 401) {
-        fputs("  who may ask: the token of --token-file, a client certificate, or at the socket an "
-              "administrator's own user (headgatectl(8))\n",
-              stderr);
+        fprintf(stderr, "  who may ask: %s (headgatectl(8))\n",
+                strcmp(c->base, CTL_LI_BASE) == 0
+                    ? "an officer: by a client certificate, or at the socket by his own user"
+                    : "the token of --token-file, a client certificate, or at the socket an "
+                      "administrator's own user");
     }
     if (r->request_id[0] != 0) {
         say_tamed("  request ", r->request_id, "\n");
@@ -151,7 +151,7 @@ int ctl_refused(const struct ctl *c, const struct ctl_reply *r)
 /* What was asked for waits as these changes: their numbers are in the body. */
 static bool note_proposals(struct ctl *c, const struct ctl_reply *r)
 {
-    static const char changes[] = BASE "/changes/";
+    static const char changes[] = CTL_ADMIN_BASE "/changes/";
     json_t *body = r->body != NULL ? json_loadb(r->body, r->n, 0, NULL) : NULL, *id = NULL;
     size_t i = 0;
 
@@ -189,7 +189,7 @@ static json_t *parse(const struct ctl_reply *r, int *rc)
  */
 int ctl_send(struct ctl *c, const struct ctl_ask *q, struct ctl_reply *out)
 {
-    char path[CTL_PATH_MAX + sizeof BASE];
+    char path[CTL_PATH_MAX + sizeof CTL_ADMIN_BASE];
     struct ctl_ask below = *q;
     int rc = c->http_checked ? CTL_OK : ctl_http_check(&c->http);
 
@@ -198,7 +198,7 @@ int ctl_send(struct ctl *c, const struct ctl_ask *q, struct ctl_reply *out)
         return rc;
     }
     c->http_checked = true;
-    snprintf(path, sizeof path, "%s%s", BASE, q->path);
+    snprintf(path, sizeof path, "%s%s", c->base, q->path);
     below.path = path;
     return ctl_http_ask(&c->http, &below, out);
 }

@@ -18,13 +18,18 @@
 #include "admin_api/ctl_out.h"
 
 enum { CTL_ID_MAX = 24 };
+#define CTL_ADMIN_BASE "/api/v1"
+#define CTL_LI_BASE    "/li/v1"
+
+/* A JSON file of up to 1 MiB; "-": what comes on stdin. */
+int ctl_read_json(const char *path, json_t **out);
 
 /* "/lines/%s": each %s is a text, percent-encoded as a whole. CTL_USAGE when it gets too long. */
 int ctl_path(char out[CTL_PATH_MAX], const char *fmt, ...);
 /* Adds name=value to the query; value NULL: nothing. */
 int ctl_query_add(char path[CTL_PATH_MAX], const char *name, const char *value);
 
-/* Paths are below /api/v1. */
+/* Paths are below ctl.base. */
 int ctl_get(struct ctl *c, const char *path, json_t **out);
 /* All items, or the first `max` of them (0: all), following cursors. */
 int ctl_get_all(struct ctl *c, const char *path, size_t max, json_t **out);

@@ -236,7 +236,7 @@ static int verify_all(struct ctl *c, struct chain *k)
 
 /* ---- checkpoints -------------------------------------------------------------------------------
  */
-static int read_key(const char *path, struct ec_public **out)
+int ctl_public_key(const char *path, struct ec_public **out)
 {
     char pem[KEY_MAX];
     size_t n = 0;
@@ -266,7 +266,7 @@ static int verify_signatures(const json_t *rows, const char *path)
     struct ec_public *key = NULL;
     size_t i = 0;
     json_t *row = NULL;
-    int rc = read_key(path, &key);
+    int rc = ctl_public_key(path, &key);
 
     if (rc == CTL_OK && json_array_size(rows) == 0) {
         rc = ctl_fail(CTL_REFUSED, "there is no checkpoint that %s could have signed", path);

@@ -298,11 +298,11 @@ static int explain(const struct ctl_http_cfg *cfg, const struct transfer *t, CUR
     }
     if (code == CURLE_COULDNT_CONNECT && cfg->url[0] == 0) {
         curl_easy_getinfo(t->easy, CURLINFO_OS_ERRNO, &reason);
-        return ctl_fail(CTL_UNREACHABLE, "%s: %s (is headgate-admin running?)", where,
-                        reason != 0 ? strerror((int)reason) : "nobody answers");
+        return ctl_fail(CTL_UNREACHABLE, "%s: %s (is %s running?)", where,
+                        reason != 0 ? strerror((int)reason) : "nobody answers", cfg->server);
     }
     if (code == CURLE_COULDNT_CONNECT || code == CURLE_COULDNT_RESOLVE_HOST) {
-        return ctl_fail(CTL_UNREACHABLE, "%s: %s (is headgate-admin running?)", where, words);
+        return ctl_fail(CTL_UNREACHABLE, "%s: %s (is %s running?)", where, words, cfg->server);
     }
     if (code == CURLE_OPERATION_TIMEDOUT && t->q->stream_ms == 0) {
         return ctl_fail(CTL_UNREACHABLE,

@@ -1,4 +1,5 @@
-/* admin_api/ctl_http.h - headgatectl's questions to headgate-admin: the only door to libcurl here.
+/* admin_api/ctl_http.h - headgatectl's questions to headgate-admin, and an officer's to
+ * headgate-li: the only door to libcurl here.
  *
  * Way        a Unix socket, where the kernel says who we are; or an https:// URL, where a token
  * from a file or a client certificate does. http:// goes to loopback addresses only. No proxy, no
@@ -23,6 +24,7 @@ struct ctl_http_cfg {
     const char *token_file, *ca, *certificate, *private_key; /* files; "": none */
     uint64_t timeout_ms;                                     /* of one question */
     uint64_t retry_ms;
+    const char *server; /* its name, for words */
 };
 
 /* Whether a configuration can be used at all: CTL_OK, or printed why not. */

@@ -3,13 +3,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "admin_api/ctl_api.h"
 #include "admin_api/ctl_commands.h"
 #include "base/conf.h"
 #include "base/proc.h"
 
 struct settings {
     const char *conninfo, *migrations;
-    struct ctl_http_cfg http;
+    struct ctl_http_cfg http, li;
 };
 
 static const struct conf_field fields[] = {
@@ -29,6 +30,18 @@ static const struct conf_field fields[] = {
      "how long an answer may take"},
     {"admin.retry", CONF_MS, offsetof(struct settings, http.retry_ms), "10s", 0, 600000,
      "how long to go on asking where the answer is 429 or 503"},
+    {"li.socket", CONF_PATH, offsetof(struct settings, li.socket), "/run/headgate-li/li.sock", 0, 0,
+     "socket of the headgate-li on this machine, which officers ask unless there is a url"},
+    {"li.url", CONF_TEXT, offsetof(struct settings, li.url), "", 0, 0,
+     "https://HOST:PORT of a headgate-li"},
+    {"li.ca", CONF_PATH, offsetof(struct settings, li.ca), "", 0, 0,
+     "certificate authorities for li.url (PEM); else those of the system"},
+    {"li.certificate", CONF_PATH, offsetof(struct settings, li.certificate), "", 0, 0,
+     "an officer's certificate (PEM); never that of admin.certificate"},
+    {"li.private_key", CONF_PATH, offsetof(struct settings, li.private_key), "", 0, 0,
+     "its private key (PEM)"},
+    {"li.timeout", CONF_MS, offsetof(struct settings, li.timeout_ms), "30s", 100, 600000,
+     "how long an answer of headgate-li may take"},
     {"database.conninfo", CONF_TEXT, offsetof(struct settings, conninfo),
      "host=/var/run/postgresql dbname=headgate", 0, 0,
      "libpq connection keywords, as the owner of the database: for migrate alone"},
@@ -82,7 +95,7 @@ static int run(struct ctl *c, int argc, char **argv)
     return rc == CTL_OK && c->wait ? ctl_in_force(c) : rc;
 }
 
-/* "--NAME VALUE" instead of what the file says. */
+/* "--NAME VALUE" as far as there is one; of two files of settings the one that is asked gets it. */
 static void take_http(struct ctl_args *a, struct ctl_http_cfg *to)
 {
     const struct {
@@ -94,9 +107,39 @@ static void take_http(struct ctl_args *a, struct ctl_http_cfg *to)
     };
 
     for (size_t i = 0; i < sizeof options / sizeof *options; i++) {
-        const char *v = ctl_option(a, options[i].name);
-        *options[i].to = v != NULL ? v : *options[i].to;
+        *options[i].to = ctl_option(a, options[i].name);
     }
+}
+
+static void prefer(const char **to, const char *given)
+{
+    *to = given != NULL ? given : *to;
+}
+
+/* Whom the command asks: officers have another server, and other credentials. */
+static int choose_server(struct ctl_args *a, const struct settings *s, struct ctl *c)
+{
+    struct ctl_http_cfg given = {.socket = NULL};
+    bool is_li = false;
+
+    take_http(a, &given);
+    is_li = a->n > 0 && strcmp(a->v[0], "li") == 0;
+    c->base = is_li ? CTL_LI_BASE : CTL_ADMIN_BASE;
+    c->http = is_li ? s->li : s->http;
+    c->http.server = is_li ? "headgate-li" : "headgate-admin";
+    prefer(&c->http.socket, given.socket);
+    prefer(&c->http.url, given.url);
+    prefer(&c->http.token_file, given.token_file);
+    prefer(&c->http.ca, given.ca);
+    prefer(&c->http.certificate, given.certificate);
+    prefer(&c->http.private_key, given.private_key);
+    if (!is_li) {
+        return CTL_OK;
+    }
+    c->http.token_file = ""; /* a token is for headgate-admin, and goes nowhere else */
+    return given.token_file != NULL ? ctl_fail(CTL_USAGE, "headgate-li knows no tokens")
+           : c->wait                ? ctl_fail(CTL_USAGE, "--wait waits for nothing of an order")
+                                    : CTL_OK;
 }
 
 static int take_globals(struct ctl_args *a, struct ctl *c, const char **out_config)
@@ -143,10 +186,11 @@ int main(int argc, char **argv)
     }
     conf = load(config, &s);
     c.conninfo = s.conninfo;
-    c.http = s.http;
-    take_http(&a, &c.http);
     c.migrations = s.migrations;
-    rc = a.n > 0 ? run(&c, a.n, a.v) : ctl_fail(CTL_USAGE, "no command; --help lists them");
+    rc = choose_server(&a, &s, &c);
+    if (rc == CTL_OK) {
+        rc = a.n > 0 ? run(&c, a.n, a.v) : ctl_fail(CTL_USAGE, "no command; --help lists them");
+    }
     pg_sync_close(c.db);
     conf_free(conf);
     return rc;

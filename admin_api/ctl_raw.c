@@ -10,7 +10,7 @@
 
 enum { DATA_MAX = 1 << 20 };
 
-static int read_data(const char *path, json_t **out)
+int ctl_read_json(const char *path, json_t **out)
 {
     json_error_t why;
     FILE *f = strcmp(path, "-") == 0 ? stdin : fopen(path, "re");
@@ -77,7 +77,7 @@ int ctl_api(struct ctl *c, struct ctl_args *a)
     int rc = a->n == 2 && a->v[1][0] == '/' ? CTL_OK : ctl_fail(CTL_USAGE, USAGE);
 
     if (rc == CTL_OK && file != NULL) {
-        rc = read_data(file, &data);
+        rc = ctl_read_json(file, &data);
     }
     if (rc == CTL_OK) {
         text = data != NULL ? json_dumps(data, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;

@@ -73,7 +73,8 @@ class Agency:
 
 
 class LiTest(StackTest):
-    """A stack whose signaling is tapped, and headgate-li beside it; officers anna and bert, and cecil whom nobody knows."""
+    """A stack whose signaling is tapped, and headgate-li beside it; officers anna and bert, dora who sits at the machine, and
+    cecil whom nobody knows."""
 
     @classmethod
     def setUpClass(cls):
@@ -130,7 +131,7 @@ node:
 api:
   listen: "{s.net}7:8444"
   socket: "{s.path('li.sock')}"
-  officers: ["anna=certificate:anna", "bert=certificate:bert"]
+  officers: ["anna=certificate:anna", "bert=certificate:bert", "dora=uid:{os.getuid()}"]
 tls:
   certificate: "{s.path('li.pem')}"
   key: "{s.path('li.key')}"

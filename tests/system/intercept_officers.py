@@ -1,0 +1,159 @@
+"""Officers at their command line: headgatectl li, over the network with certificates, at the socket as a user of the machine."""
+import json
+import os
+import socket
+import stat
+import subprocess
+import threading
+
+from hglib import wait_for
+from lawful import LiTest
+
+NUMBER, CASE = "+12125550199", "SECRET-CASE-7"
+
+
+class Officers(LiTest):
+    @classmethod
+    def prepare(cls, stack):
+        for name in ("anna", "bert", "cecil"):
+            stack.write(f"{name}.yaml", f"""
+li:
+  url: "https://{stack.net}7:8444"
+  ca: "{stack.path('officers.pem')}"
+  certificate: "{stack.path(name + '.pem')}"
+  private_key: "{stack.path(name + '.key')}"
+""")
+        stack.write("dora.yaml", f"""
+admin:
+  token_file: "{stack.path('admin.token')}"
+li:
+  socket: "{stack.path('li.sock')}"
+""")
+        stack.write("admin.token", "for.headgate-admin\n")
+        os.chmod(stack.path("admin.token"), 0o600)
+        stack.write("nobody.yaml", 'li:\n  socket: "/nowhere/at/all"\n')
+        subprocess.run(["openssl", "pkey", "-in", stack.path("record.key"), "-pubout", "-out", stack.path("record.pem")], check=True,
+                       capture_output=True)
+        form = {"name": "green", "contact": "duty desk", "cdc": {"address": "127.0.0.1:9", "plain": True}}
+        cls.green = cls.li_json("dora", "agency-add", "-", said=form)["agency"]
+
+    @classmethod
+    def li(cls, who, *words, said=None, check=True):
+        """What `headgatectl li` of that officer says; with check False (exit code, stdout, stderr)."""
+        done = subprocess.run([cls.stack.bin / "headgatectl", "--config", cls.stack.path(f"{who}.yaml"), *words], text=True, timeout=60,
+                              input=said if isinstance(said, str) else json.dumps(said), capture_output=True, check=False)
+        if check and done.returncode != 0:
+            raise AssertionError(f"{words}: exit {done.returncode}: {done.stderr}{done.stdout}")
+        return done.stdout if check else (done.returncode, done.stdout, done.stderr)
+
+    @classmethod
+    def li_json(cls, who, *words, said=None):
+        return json.loads(cls.li(who, "-o", "json", "li", *words, said=said))
+
+    def order_form(self, **more):
+        return {"agency": self.green, "case_id": CASE, "type": "content", "target": {"number": NUMBER}, "starts_at": self.when(-60),
+                "ends_at": self.when(3600), "presented_by": "Officer One", "signed_by": "Judge Two", "responsible": "Clerk Three", **more}
+
+    def entered(self, who="anna", **more):
+        return str(self.li_json(who, "enter", "-", said=self.order_form(**more))["order"])
+
+    def refused(self, code, said, who, *words, text=None):
+        got, out, err = self.li(who, "li", *words, said=text, check=False)
+        self.assertEqual((got, out), (code, ""), err)
+        self.assertIn(said, err)
+        return err
+
+    def test_an_order_from_its_form_to_its_end(self):
+        form = json.loads(self.li("anna", "li", "form", "order"))
+        self.assertEqual(set(form), set(self.order_form()))
+        self.stack.write("order.json", json.dumps({**form, **self.order_form(case_id="FORM-1")}))
+        shown = self.li("anna", "li", "enter", self.stack.path("order.json"))
+        self.assertIn(f"state: entered\nagency: {self.green}\ncase_id: FORM-1\n", shown)
+        self.assertIn(f"target: number {NUMBER}\n", shown)
+        order = shown.split("\n", maxsplit=1)[0].removeprefix("order: ")
+        self.refused(1, "who entered an order cannot approve it", "anna", "approve", order)
+        self.assertIn("state: active\n", self.li("dora", "li", "approve", order))
+        self.assertRegex(self.li("bert", "li", "orders", "--state", "active"), rf"(?m)^{order} +active +content +number \{NUMBER} ")
+        self.assertEqual(self.li_json("bert", "orders", "--agency", "99"), [])
+        wait_for("the delivery", lambda: int(order) in [d["order"] for d in self.li_json("bert", "state")["deliveries"]])
+        self.assertRegex(self.li("bert", "li", "state"), rf"(?ms)^tap: yes\n.*^{order} +cdc +no ")
+        self.assertEqual(self.li_json("bert", "end", order, "--reason", "-", said="the court said so\n")["reason"], "the court said so")
+        self.refused(1, "it is not in the state for that", "bert", "end", order, "--reason", "again")
+        self.assertEqual([(o["state"], o["ended_by"]) for o in self.li_json("anna", "orders") if str(o["order"]) == order],
+                         [("over", "bert")])
+        events = self.li_json("bert", "events")
+        self.assertEqual([(e["who"], e["action"]) for e in events if e["object"] == f"order:{order}"],
+                         [("anna", "order entered"), ("anna", "own order not approved"), ("dora", "order approved"), ("bert", "order ended")])
+        self.assertEqual(self.li_json("bert", "events", "--after", str(events[-1]["seq"])), [])
+
+    def test_a_refused_order_and_words_for_what_is_wrong(self):
+        order = self.entered()
+        self.refused(64, "--reason: why", "bert", "refuse", order)
+        self.assertEqual(self.li_json("bert", "refuse", order, "--reason", "signed by nobody")["state"], "refused")
+        err = self.refused(64, "the form cannot be taken", "anna", "enter", "-",
+                           text=json.dumps(self.order_form(target={"number": "12125550101"}, signed_by="")))
+        self.assertIn("/target/number: an E.164 number with its +", err)
+        self.assertIn("/signed_by: ", err)
+        self.refused(64, "no JSON object", "anna", "enter", "-", text="[]")
+        self.refused(64, "-:1:", "anna", "enter", "-", text="{")
+        self.refused(1, "no order 999", "anna", "approve", "999")
+        self.refused(64, "order is a positive number", "anna", "order", "x")
+        self.refused(64, "headgate-li knows no tokens", "dora", "state", "--token-file", "/x")
+
+    def test_only_officers_and_each_by_his_own_proof(self):
+        for words in (("orders",), ("state",), ("events",)):
+            err = self.refused(1, "no officer that we know", "cecil", *words)
+            self.assertIn("an officer: by a client certificate, or at the socket by his own user", err)
+        self.refused(69, "is headgate-li running?", "dora", "state", "--socket", self.stack.path("nobody.sock"))
+
+    def heard(self, *words):
+        """The head of what headgatectl asks at a socket of the test's own."""
+        path, heads = self.stack.path("ear.sock"), []
+        ear = socket.socket(socket.AF_UNIX)
+        ear.bind(path)
+        ear.listen(1)
+        ear.settimeout(20)
+
+        def hear():
+            with ear.accept()[0] as peer:
+                heads.append(peer.recv(65536).decode())
+                peer.sendall(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        thread = threading.Thread(target=hear)
+        thread.start()
+        self.li("dora", "--socket", path, *words, check=False)
+        thread.join(20)
+        ear.close()
+        os.unlink(path)
+        return heads[0]
+
+    def test_credentials_of_one_server_never_go_to_the_other(self):
+        asked = self.heard("li", "orders")
+        self.assertEqual(asked.split(" HTTP")[0], "GET /li/v1/orders")
+        self.assertNotIn("authorization", asked.lower())
+        asked = self.heard("whoami")
+        self.assertEqual(asked.split(" HTTP")[0], "GET /api/v1/me")
+        self.assertIn("Authorization: Bearer for.headgate-admin", asked)
+
+    def test_a_certified_record_is_verified_without_anybody(self):
+        order = self.entered(case_id="RECORD-1", presented_by="Officer Müller")
+        path, key = self.stack.path("case.record"), self.stack.path("record.pem")
+        self.li("bert", "li", "record", order, "--file", path)
+        self.assertEqual(stat.S_IMODE(os.stat(path).st_mode), 0o600)
+        self.refused(1, "exists", "bert", "record", order, "--file", path)
+        self.assertEqual(self.li("nobody", "li", "verify", path, "--key", key).split("\n")[0], "signed, and unaltered")
+        said = json.loads(self.li("nobody", "-o", "json", "li", "verify", path, "--key", key))
+        self.assertEqual((said["order"], said["case_id"], said["certified_by"]), (order, "RECORD-1", "bert"))
+        with open(path, encoding="utf-8") as f:
+            good = json.load(f)
+        altered = {"record": {**good["record"], "certified_by": "anna"}, "signature": good["signature"], "public_key": good["public_key"]}
+        for name, record in (("altered", altered), ("unsigned", {"record": good["record"]}), ("empty", {}), ("list", []),
+                             ("half", {**good, "signature": good["signature"][:64]})):
+            with self.subTest(name):
+                self.refused(1, "not what the owner of that key signed", "nobody", "verify", "-", "--key", key, text=json.dumps(record))
+        subprocess.run(["openssl", "genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", self.stack.path("o.key")],
+                       check=True, capture_output=True)
+        subprocess.run(["openssl", "pkey", "-in", self.stack.path("o.key"), "-pubout", "-out", self.stack.path("o.pem")], check=True,
+                       capture_output=True)
+        self.refused(1, "not what the owner of that key signed", "nobody", "verify", path, "--key", self.stack.path("o.pem"))
+        self.refused(64, "--key: ", "nobody", "verify", path)
+        self.refused(64, "no P-256 public key in PEM", "nobody", "verify", path, "--key", path)
