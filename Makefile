@@ -208,6 +208,12 @@ install: all
 	install -d $(DESTDIR)$(PREFIX)/share/headgate/migrations/li
 	install -m 644 migrations/li/*.sql $(DESTDIR)$(PREFIX)/share/headgate/migrations/li
 	install -m 644 $(B)/openapi.json $(DESTDIR)$(PREFIX)/share/headgate
+	install -d $(DESTDIR)$(PREFIX)/share/headgate/examples $(DESTDIR)$(PREFIX)/lib/systemd/system $(DESTDIR)$(PREFIX)/lib/sysusers.d $(DESTDIR)$(PREFIX)/lib/tmpfiles.d
+	install -m 644 deploy/etc/*.yaml deploy/postgresql/*.conf $(DESTDIR)$(PREFIX)/share/headgate/examples
+	install -m 644 deploy/systemd/*.service $(DESTDIR)$(PREFIX)/lib/systemd/system
+	sed -i 's,/usr/bin/headgate,$(PREFIX)/bin/headgate,' $(patsubst deploy/systemd/%,$(DESTDIR)$(PREFIX)/lib/systemd/system/%,$(wildcard deploy/systemd/*.service))
+	install -m 644 deploy/systemd/headgate.sysusers.conf $(DESTDIR)$(PREFIX)/lib/sysusers.d/headgate.conf
+	install -m 644 deploy/systemd/headgate.tmpfiles.conf $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/headgate.conf
 	install -m 644 docs/man/*.1 $(DESTDIR)$(PREFIX)/share/man/man1
 	install -m 644 docs/man/*.8 $(DESTDIR)$(PREFIX)/share/man/man8
 	$(B)/bin/headgatectl completion bash >$(DESTDIR)$(PREFIX)/share/bash-completion/completions/headgatectl
