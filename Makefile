@@ -179,7 +179,7 @@ format:
 T ?= 20
 FUZZ_FLAGS := -std=c17 -g -O1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
 FUZZ_LIBSRC := $(filter-out $(MAINS),$(SRC_base) $(SRC_signaling) $(SRC_authz) $(SRC_routing) $(SRC_media) $(SRC_provisioning)) gc/command.c \
-  $(addprefix lawful_intercept/,cdc_read.c cdc_tables.c cdc_write.c message.c spool.c x2.c) \
+  $(addprefix lawful_intercept/,cdc_read.c cdc_tables.c cdc_write.c message.c spool.c spool_segment.c x2.c) \
   $(addprefix admin_api/,api_check.c api_doc.c api_format.c api_patch.c api_schema.c api_values.c principal_rules.c)
 build/fuzz/%.o: %.c
 	@mkdir -p $(@D)

@@ -37,6 +37,7 @@ struct tls_conn {
     SSL *ssl;
     BIO *in, *out; /* belong to ssl */
     enum phase phase;
+    enum tls_fault fault;
     bool is_server, is_certified, is_known, by_psk, we_closed;
     tls_psk_fn *psk; /* copies: a connection may outlive its context */
     void *arg;
@@ -253,9 +254,32 @@ static void drop_offer(struct tls_conn *t)
     t->offer = NULL;
 }
 
+/* What the library says of a handshake that ended: its own verdict, or the peer's alert. */
+static enum tls_fault fault_of(unsigned long error)
+{
+    static const int ours[] = {
+        SSL_AD_BAD_CERTIFICATE,     SSL_AD_UNSUPPORTED_CERTIFICATE, SSL_AD_CERTIFICATE_REVOKED,
+        SSL_AD_CERTIFICATE_EXPIRED, SSL_AD_CERTIFICATE_UNKNOWN,     SSL_AD_UNKNOWN_CA,
+        SSL_AD_ACCESS_DENIED,       SSL_AD_DECRYPT_ERROR,           TLS13_AD_CERTIFICATE_REQUIRED};
+    int reason = ERR_GET_LIB(error) == ERR_LIB_SSL ? ERR_GET_REASON(error) : 0;
+
+    if (reason == SSL_R_CERTIFICATE_VERIFY_FAILED) {
+        return TLS_FAULT_THEIRS;
+    }
+    for (size_t i = 0; i < sizeof ours / sizeof ours[0]; i++) {
+        if (reason == SSL_AD_REASON_OFFSET + ours[i]) {
+            return TLS_FAULT_OURS;
+        }
+    }
+    return TLS_FAULT_OTHER;
+}
+
 static enum err failed(struct tls_conn *t)
 {
     t->phase = PHASE_FAILED;
+    if (t->fault == TLS_FAULT_NONE) {
+        t->fault = fault_of(ERR_peek_last_error());
+    }
     drop_offer(t);
     ERR_clear_error();
     return FAIL(E_AUTH);
@@ -314,6 +338,7 @@ static enum err opened(struct tls_conn *t)
 {
     t->by_psk = SSL_session_reused(t->ssl) == 1;
     if (!(t->by_psk ? psk_holds(t) : t->offer == NULL && certificate_holds(t))) {
+        t->fault = t->by_psk ? TLS_FAULT_OTHER : TLS_FAULT_THEIRS;
         return failed(t);
     }
     drop_offer(t);
@@ -448,6 +473,11 @@ enum err tls_feed(struct tls_conn *t, struct view wire)
 bool tls_is_open(const struct tls_conn *t)
 {
     return t->phase == PHASE_OPEN;
+}
+
+enum tls_fault tls_fault_of(const struct tls_conn *t)
+{
+    return t->fault;
 }
 
 struct view tls_identity(const struct tls_conn *t)

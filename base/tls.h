@@ -51,6 +51,11 @@ bool tls_is_wanted(const struct tls_conn *t, const struct tls_names *names);
 void tls_conn_free(struct tls_conn *t);
 MUST_CHECK enum err tls_feed(struct tls_conn *t, struct view wire); /* runs the handshake on */
 bool tls_is_open(const struct tls_conn *t);                         /* handshake complete */
+/* Why it failed (E_AUTH): the peer's certificate is not what we want; the peer said in an alert
+ * that it does not want ours (RFC 8446 section 6.2; with TLS 1.3 a client may hear that after it
+ * was open); something else. */
+enum tls_fault { TLS_FAULT_NONE, TLS_FAULT_OTHER, TLS_FAULT_THEIRS, TLS_FAULT_OURS };
+enum tls_fault tls_fault_of(const struct tls_conn *t);
 struct view tls_identity(const struct tls_conn *t); /* server: the kid; empty before, and without */
 /* What the peer's verified certificate says; E_NOTFOUND: it showed none, or is not open. */
 MUST_CHECK enum err tls_peer_names(const struct tls_conn *t, struct tls_names *out);

@@ -17,25 +17,24 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "lawful_intercept/cdc.h"
+#include "lawful_intercept/deliver_window.h"
 #include "lawful_intercept/x2.h"
 
 enum {
     CONNECT_MS = 5000,
     BACKOFF_MS = 100,
     BACKOFF_MAX_MS = 5000,
+    STEADY_MS = 5000, /* a connection that lived so long was a good one */
+    LOOK_MS = 10,     /* at what TCP confirmed; doubles while it confirms nothing */
+    LOOK_MAX_MS = 500,
+    SETTLE_LOOK_MS = 1000,
 
     OUT_ENOUGH = 32 * 1024, /* for the wire at a time */
     OUT_ROOM = OUT_ENOUGH + SPOOL_RECORD_MAX + 32 * 1024,
     IN_ROOM = 8192,
-    RESEND_DEFAULT = 64 * 1024,
-    KEEPALIVE_DEFAULT_MS = 30000,
-    MARKS_MAX = 1024 /* records that went out and are not settled: a bound by number too */
-};
-
-struct mark {             /* a record that was handed to TCP */
-    uint64_t number, end; /* end: octets sent when it was all out */
-    uint64_t acked_ms;    /* mono: TCP confirmed it then; 0: not yet */
+    TALK_MAX = 64 * 1024, /* octets that a peer may say without being asked */
+    TALK_EACH = 4096,     /* and for each keepalive */
+    KEEPALIVE_DEFAULT_MS = 30000
 };
 
 struct li_delivery {
@@ -43,7 +42,7 @@ struct li_delivery {
     char name[128];
     pthread_t thread;
     int wake;
-    _Atomic bool stopping;
+    _Atomic bool stopping, over;
     _Atomic uint64_t stop_at_ms;
     pthread_mutex_t lock; /* facts */
     struct li_delivery_facts facts;
@@ -51,17 +50,21 @@ struct li_delivery {
     int fd;
     struct tls_conn *tls;
     bool is_open; /* connected, and secured */
-    uint64_t deadline_ms, backoff_ms;
+    uint64_t deadline_ms, backoff_ms, opened_ms, look_ms, settle_at_ms;
     uint8_t *out; /* for the wire */
     size_t out_n, out_at;
-    uint64_t queued, acked; /* octets of this connection */
-    struct mark mark[MARKS_MAX];
-    size_t first_mark, n_marks;
-    bool has_more; /* the spool was not read to its end */
+    uint64_t queued; /* octets of this connection, for the wire */
+    struct li_window window;
+    uint64_t taken; /* number of the last record that was taken from the spool */
+    bool has_more;  /* the spool was not read to its end */
     char in[IN_ROOM];
     size_t in_n;
-    uint64_t keepalive_at_ms, answer_due_ms;
+    uint64_t heard;   /* octets that the peer said */
+    const char *rude; /* what is wrong with them; NULL: nothing */
+    uint64_t keepalive_at_ms, answer_due_ms, keepalive_end; /* end: octets queued behind it */
     uint32_t keepalive;
+    /* the oldest record that waits, when it was not taken yet: looked for once */
+    uint64_t known_number, known_lost, known_us;
     uint8_t *record;
 };
 
@@ -95,6 +98,21 @@ static void set_state(struct li_delivery *d, bool up, const char *why)
     }
 }
 
+/* No data goes to who cannot prove to be the agency, and somebody must look at why. Said once,
+ * until it is mended. */
+static void set_refused(struct li_delivery *d, bool is_refused, const char *why)
+{
+    bool is_news = false;
+
+    pthread_mutex_lock(&d->lock);
+    is_news = is_refused && !d->facts.is_refused;
+    d->facts.is_refused = is_refused;
+    pthread_mutex_unlock(&d->lock);
+    if (is_news) {
+        LOG(LV_ERROR, "delivery.certificate", KV("to", (const char *)d->name), KV("why", why));
+    }
+}
+
 void li_delivery_facts_of(struct li_delivery *d, struct li_delivery_facts *out)
 {
     pthread_mutex_lock(&d->lock);
@@ -106,6 +124,10 @@ void li_delivery_facts_of(struct li_delivery *d, struct li_delivery_facts *out)
  */
 static void disconnect(struct li_delivery *d, const char *why)
 {
+    /* Who takes a connection and drops it again is asked ever less often. */
+    if (d->is_open && now_ms() >= d->opened_ms + STEADY_MS) {
+        d->backoff_ms = BACKOFF_MS;
+    }
     if (d->fd >= 0) {
         close(d->fd);
     }
@@ -114,14 +136,32 @@ static void disconnect(struct li_delivery *d, const char *why)
     d->tls = NULL;
     d->is_open = false;
     d->out_n = d->out_at = d->in_n = 0;
-    d->queued = d->acked = 0;
+    d->queued = d->heard = d->keepalive_end = 0;
+    d->rude = NULL;
     d->has_more = true;
-    d->first_mark = d->n_marks = 0;
     d->answer_due_ms = 0;
+    li_window_clear(&d->window);
     spool_rewind(d->cfg.spool);
+    d->taken = 0;
     d->deadline_ms = now_ms() + d->backoff_ms;
     d->backoff_ms = d->backoff_ms * 2 < BACKOFF_MAX_MS ? d->backoff_ms * 2 : BACKOFF_MAX_MS;
     set_state(d, false, why);
+}
+
+/* TLS gave up: why, in words, and an alarm when it was a certificate. */
+static void disconnect_tls(struct li_delivery *d)
+{
+    static const char *const words[] = {
+        [TLS_FAULT_NONE] = "TLS failed",
+        [TLS_FAULT_OTHER] = "TLS failed",
+        [TLS_FAULT_THEIRS] = "the peer's certificate is not the agency's",
+        [TLS_FAULT_OURS] = "the peer does not take our certificate"};
+    enum tls_fault fault = tls_fault_of(d->tls);
+
+    if (fault == TLS_FAULT_THEIRS || fault == TLS_FAULT_OURS) {
+        set_refused(d, true, words[fault]);
+    }
+    disconnect(d, words[fault]);
 }
 
 static void watch_peer(int fd)
@@ -161,8 +201,8 @@ static void begin_connecting(struct li_delivery *d)
 static void opened(struct li_delivery *d)
 {
     d->is_open = true;
-    d->backoff_ms = BACKOFF_MS;
-    d->keepalive_at_ms = now_ms();
+    d->opened_ms = d->keepalive_at_ms = now_ms();
+    d->look_ms = LOOK_MS;
     set_state(d, true, NULL);
 }
 
@@ -210,7 +250,11 @@ static bool queue_keepalive(struct li_delivery *d)
 
     d->keepalive_at_ms = now_ms() + d->cfg.keepalive_ms;
     d->answer_due_ms = now_ms() + d->cfg.keepalive_ms;
-    return x2_write(&p, octets, sizeof octets, &n) == E_OK && queue(d, octets, n);
+    if (x2_write(&p, octets, sizeof octets, &n) != E_OK || !queue(d, octets, n) || !drain_tls(d)) {
+        return false;
+    }
+    d->keepalive_end = d->queued;
+    return true;
 }
 
 static bool queue_record(struct li_delivery *d, size_t n)
@@ -221,12 +265,11 @@ static bool queue_record(struct li_delivery *d, size_t n)
            queue(d, d->record, n);
 }
 
-static void note_sent(struct li_delivery *d, uint64_t number)
+static void note_sent(struct li_delivery *d, uint64_t number, uint64_t at_us, uint64_t begin)
 {
-    size_t at = (d->first_mark + d->n_marks) % MARKS_MAX;
-
-    d->mark[at] = (struct mark){number, d->queued, 0};
-    d->n_marks++;
+    li_window_sent(&d->window, number, at_us, begin, d->queued);
+    d->taken = number;
+    d->look_ms = LOOK_MS;
     pthread_mutex_lock(&d->lock);
     d->facts.sent++;
     pthread_mutex_unlock(&d->lock);
@@ -236,8 +279,8 @@ static void note_sent(struct li_delivery *d, uint64_t number)
 static bool take_records(struct li_delivery *d)
 {
     d->has_more = true;
-    while (d->out_n - d->out_at < OUT_ENOUGH && d->n_marks < MARKS_MAX) {
-        uint64_t number = 0, at_us = 0;
+    while (d->out_n - d->out_at < OUT_ENOUGH) {
+        uint64_t number = 0, at_us = 0, begin = d->queued;
         size_t n = 0;
         enum err e = E_OK;
         if (d->out_at > 0) {
@@ -257,7 +300,7 @@ static bool take_records(struct li_delivery *d)
         if (!queue_record(d, n) || !drain_tls(d)) {
             return false;
         }
-        note_sent(d, number);
+        note_sent(d, number, at_us, begin);
     }
     return true;
 }
@@ -282,33 +325,59 @@ static bool flush(struct li_delivery *d)
  */
 static void settle(struct li_delivery *d)
 {
-    uint64_t now = now_ms(), settled = 0;
+    uint64_t now = now_ms(), acked = 0, settled = 0;
     int waiting = 0;
 
     if (!d->is_open || ioctl(d->fd, SIOCOUTQ, &waiting) != 0) {
         return;
     }
-    d->acked = d->queued - (d->out_n - d->out_at) - (uint64_t)(waiting > 0 ? waiting : 0);
-    for (size_t i = 0; i < d->n_marks; i++) {
-        struct mark *m = &d->mark[(d->first_mark + i) % MARKS_MAX];
-        if (m->end > d->acked) {
-            break;
-        }
-        m->acked_ms = m->acked_ms != 0 ? m->acked_ms : now;
+    acked = d->queued - (d->out_n - d->out_at) - (uint64_t)(waiting > 0 ? waiting : 0);
+    if (acked == d->window.acked) {
+        d->look_ms = d->look_ms * 2 < LOOK_MAX_MS ? d->look_ms * 2 : LOOK_MAX_MS;
+    } else {
+        d->look_ms = LOOK_MS;
     }
-    while (d->n_marks > 0) {
-        const struct mark *m = &d->mark[d->first_mark];
-        if (m->acked_ms == 0 || (d->acked - m->end < d->cfg.resend_bytes &&
-                                 now - m->acked_ms < LI_SETTLE_MS && d->n_marks < MARKS_MAX)) {
-            break;
-        }
-        settled = m->number;
-        d->first_mark = (d->first_mark + 1) % MARKS_MAX;
-        d->n_marks--;
+    li_window_acked(&d->window, acked, now);
+    if (now < d->settle_at_ms) {
+        return;
     }
+    d->settle_at_ms =
+        now + (d->window.settle_ms < SETTLE_LOOK_MS ? d->window.settle_ms : SETTLE_LOOK_MS);
+    settled = li_window_settle(&d->window, now);
     if (settled != 0) {
         IGNORE(spool_done(d->cfg.spool, settled), "then it goes twice after a restart");
     }
+}
+
+/* When the oldest record happened that the peer never had; 0: none waits. */
+static uint64_t oldest_of(struct li_delivery *d)
+{
+    uint64_t oldest = li_window_oldest(&d->window), next = d->window.confirmed + 1;
+    struct spool_facts f;
+
+    if (oldest != 0 || (d->is_open && d->taken >= d->window.confirmed)) {
+        return oldest; /* what is in the spool beside it is about to be taken */
+    }
+    spool_facts_of(d->cfg.spool, &f);
+    if (f.next <= next) {
+        return 0;
+    }
+    if (d->known_number != next || d->known_lost != f.lost || d->known_us == 0) {
+        d->known_number = next;
+        d->known_lost = f.lost;
+        d->known_us = spool_time(d->cfg.spool, next);
+    }
+    return d->known_us;
+}
+
+static void tell(struct li_delivery *d)
+{
+    uint64_t oldest = oldest_of(d);
+
+    pthread_mutex_lock(&d->lock);
+    d->facts.oldest_us = oldest;
+    d->facts.confirmed = d->window.confirmed;
+    pthread_mutex_unlock(&d->lock);
 }
 
 /* ---- in ----------------------------------------------------------------------------------------
@@ -319,6 +388,10 @@ static bool take_input(struct li_delivery *d)
     char why[LI_WHY_MAX];
     size_t used = 0;
 
+    if (d->heard > TALK_MAX + (uint64_t)TALK_EACH * d->keepalive) {
+        d->rude = "the peer says more than it has to";
+        return false;
+    }
     if (d->cfg.protocol != LI_X2) {
         d->in_n = 0;
         return true;
@@ -326,14 +399,16 @@ static bool take_input(struct li_delivery *d)
     while (d->in_n > 0) {
         struct x2_pdu p;
         enum err e = x2_read(view_from(d->in, d->in_n), &p, &used, why, sizeof why);
-        if (e == E_RANGE) {
-            return d->in_n < IN_ROOM;
+        if (e == E_RANGE && d->in_n < IN_ROOM) {
+            return true;
         }
         if (e != E_OK || p.type == X2_DATA) {
+            d->rude = e != E_OK ? "the peer does not speak X2" : "the peer sends data";
             return false;
         }
         if (p.type == X2_KEEPALIVE_ACK && p.has_sequence && p.sequence == d->keepalive) {
             d->answer_due_ms = 0;
+            li_window_answered(&d->window, d->keepalive_end);
         }
         memmove(d->in, d->in + used, d->in_n - used);
         d->in_n -= used;
@@ -346,6 +421,7 @@ static bool read_tls(struct li_delivery *d, const char *octets, size_t n)
     size_t got = 0;
 
     if (tls_feed(d->tls, view_from(octets, n)) != E_OK) {
+        IGNORE(drain_tls(d) && flush(d) ? E_OK : E_IO, "the alert that says why");
         return false;
     }
     if (!d->is_open && tls_is_open(d->tls)) {
@@ -356,6 +432,7 @@ static bool read_tls(struct li_delivery *d, const char *octets, size_t n)
             return false;
         }
         d->in_n += got;
+        d->heard += got;
         if (!take_input(d)) {
             return false;
         }
@@ -382,6 +459,7 @@ static bool read_peer(struct li_delivery *d)
     }
     memcpy(d->in + d->in_n, octets, (size_t)n);
     d->in_n += (size_t)n;
+    d->heard += (size_t)n;
     return take_input(d);
 }
 
@@ -409,13 +487,35 @@ static bool wants_write(const struct li_delivery *d)
     return d->out_at < d->out_n || (!d->is_open && (d->tls == NULL || d->queued == 0));
 }
 
-/* How long, ms: not at all while there is more to send and the wire takes it. */
+/* How long, ms: not at all while there is more to send and the wire takes it; else until something
+ * is due. What comes meanwhile wakes. */
 static int patience_of(const struct li_delivery *d)
 {
-    if (d->fd < 0) {
-        return 20;
+    uint64_t now = now_ms(), due = now + 1000;
+
+    if (!d->is_open) {
+        due = d->deadline_ms;
+    } else if (d->has_more && d->out_at == d->out_n) {
+        return 0;
+    } else {
+        if (d->window.acked < d->queued && now + d->look_ms < due) {
+            due = now + d->look_ms;
+        }
+        if (d->cfg.protocol == LI_X2) {
+            uint64_t then = d->answer_due_ms != 0 ? d->answer_due_ms : d->keepalive_at_ms;
+            due = then < due ? then : due;
+        }
     }
-    return d->is_open && d->has_more && d->out_at == d->out_n && d->n_marks < MARKS_MAX ? 0 : 50;
+    if (atomic_load(&d->stopping) && due > now + LOOK_MS) {
+        due = now + LOOK_MS;
+    }
+    return due > now ? (int)(due - now) : 0;
+}
+
+/* A peer that does not read is not listened to: what its requests make would pile up here. */
+static bool may_listen(const struct li_delivery *d)
+{
+    return d->out_n - d->out_at < OUT_ENOUGH + SPOOL_RECORD_MAX;
 }
 
 static void wait_for_something(struct li_delivery *d)
@@ -423,9 +523,8 @@ static void wait_for_something(struct li_delivery *d)
     struct pollfd p[2] = {{.fd = d->wake, .events = POLLIN}, {.fd = d->fd, .events = POLLIN}};
     uint64_t count = 0;
 
-    if (d->fd >= 0 && wants_write(d)) {
-        p[1].events = POLLIN | POLLOUT;
-    }
+    p[1].events =
+        (short)((may_listen(d) ? POLLIN : 0) | (d->fd >= 0 && wants_write(d) ? POLLOUT : 0));
     if (poll(p, d->fd >= 0 ? 2 : 1, patience_of(d)) < 0 && errno != EINTR) {
         return;
     }
@@ -439,8 +538,11 @@ static void wait_for_something(struct li_delivery *d)
         connected(d);
     }
     if (d->fd >= 0 && (p[1].revents & (POLLIN | POLLERR | POLLHUP)) != 0 && !read_peer(d)) {
-        disconnect(d, d->tls != NULL && !d->is_open ? "TLS failed: wrong certificate or none"
-                                                    : "the peer closed");
+        if (d->tls != NULL && tls_fault_of(d->tls) != TLS_FAULT_NONE) {
+            disconnect_tls(d);
+        } else {
+            disconnect(d, d->rude != NULL ? d->rude : "the peer closed");
+        }
     }
 }
 
@@ -448,19 +550,21 @@ static void check_times(struct li_delivery *d)
 {
     uint64_t now = now_ms();
 
-    if (d->fd < 0) {
-        if (now >= d->deadline_ms) {
+    if (!d->is_open) {
+        if (now >= d->deadline_ms && d->fd < 0) {
             begin_connecting(d);
-        }
-    } else if (!d->is_open) {
-        if (now >= d->deadline_ms) {
+        } else if (now >= d->deadline_ms) {
             disconnect(d, "no connection in time");
         }
-    } else if (d->cfg.protocol == LI_X2) {
+        return;
+    }
+    if (now >= d->opened_ms + STEADY_MS) {
+        set_refused(d, false, NULL); /* whom TLS 1.3 refuses hears it when he is open already */
+    }
+    if (d->cfg.protocol == LI_X2) {
         if (d->answer_due_ms != 0 && now >= d->answer_due_ms) {
             disconnect(d, "no answer to a keepalive");
-        } else if (now >= d->keepalive_at_ms && d->answer_due_ms == 0 &&
-                   (!queue_keepalive(d) || !drain_tls(d))) {
+        } else if (now >= d->keepalive_at_ms && d->answer_due_ms == 0 && !queue_keepalive(d)) {
             disconnect(d, "TLS failed");
         }
     }
@@ -475,8 +579,7 @@ static bool is_over(struct li_delivery *d)
     }
     spool_facts_of(d->cfg.spool, &f);
     return now_ms() >= atomic_load(&d->stop_at_ms) || f.done + 1 >= f.next ||
-           (d->is_open && d->n_marks > 0 && d->acked == d->queued &&
-            d->mark[(d->first_mark + d->n_marks - 1) % MARKS_MAX].number + 1 == f.next);
+           (d->is_open && d->window.acked == d->queued && d->taken + 1 == f.next);
 }
 
 static void *run(void *arg)
@@ -495,8 +598,10 @@ static void *run(void *arg)
         if (d->fd >= 0) {
             settle(d);
         }
+        tell(d);
     }
     disconnect(d, "stopped");
+    atomic_store(&d->over, true);
     return NULL;
 }
 
@@ -520,6 +625,7 @@ static void delivery_free(struct li_delivery *d)
 enum err li_delivery_start(const struct li_delivery_cfg *cfg, struct li_delivery **out)
 {
     struct li_delivery *d = NULL;
+    struct spool_facts facts;
     enum err e = E_OK;
 
     if (cfg->tls == NULL && !net_is_loopback(&cfg->to)) {
@@ -531,10 +637,15 @@ enum err li_delivery_start(const struct li_delivery_cfg *cfg, struct li_delivery
     }
     d->cfg = *cfg;
     d->cfg.tls = tls_ctx_hold(cfg->tls);
-    d->cfg.resend_bytes = cfg->resend_bytes != 0 ? cfg->resend_bytes : RESEND_DEFAULT;
+    d->window = (struct li_window){
+        .resend_bytes = cfg->resend_bytes != 0 ? cfg->resend_bytes : LI_RESEND_BYTES,
+        .settle_ms = cfg->settle_ms != 0 ? cfg->settle_ms : LI_SETTLE_MS,
+        .settle_late_ms = cfg->settle_late_ms != 0 ? cfg->settle_late_ms : LI_SETTLE_LATE_MS};
     d->cfg.keepalive_ms = cfg->keepalive_ms != 0 ? cfg->keepalive_ms : KEEPALIVE_DEFAULT_MS;
     snprintf(d->name, sizeof d->name, "%s", cfg->name);
     pthread_mutex_init(&d->lock, NULL);
+    spool_facts_of(cfg->spool, &facts);
+    d->window.confirmed = facts.done;
     d->fd = -1;
     d->backoff_ms = BACKOFF_MS;
     d->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -560,14 +671,26 @@ void li_delivery_wake(struct li_delivery *d)
     IGNORE(write(d->wake, &one, sizeof one) > 0 ? E_OK : E_IO, "a full counter wakes as well");
 }
 
+void li_delivery_ask_stop(struct li_delivery *d, unsigned linger_ms)
+{
+    if (!atomic_load(&d->stopping)) {
+        atomic_store(&d->stop_at_ms, now_ms() + linger_ms);
+        atomic_store(&d->stopping, true);
+        li_delivery_wake(d);
+    }
+}
+
+bool li_delivery_is_over(const struct li_delivery *d)
+{
+    return atomic_load(&d->over);
+}
+
 void li_delivery_stop(struct li_delivery *d, unsigned linger_ms)
 {
     if (d == NULL) {
         return;
     }
-    atomic_store(&d->stop_at_ms, now_ms() + linger_ms);
-    atomic_store(&d->stopping, true);
-    li_delivery_wake(d);
+    li_delivery_ask_stop(d, linger_ms);
     pthread_join(d->thread, NULL);
     delivery_free(d);
 }

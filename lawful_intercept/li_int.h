@@ -18,10 +18,13 @@ enum li_channel { LI_CHANNEL_CDC, LI_CHANNEL_X2, LI_CHANNELS };
 struct li_place_run { /* one order to one place */
     uint64_t order;
     enum li_channel channel;
+    const char *channel_name;
     struct spool *spool;
     struct li_delivery *delivery;
-    uint32_t sequence; /* of X2 PDUs */
-    bool is_dirty, was_late, was_warned;
+    uint32_t sequence;   /* of X2 PDUs */
+    uint64_t opened_us;  /* wall; what waited before that is no news to alarm anybody with */
+    uint64_t lost_shown; /* of spool_facts.lost */
+    bool is_dirty, is_late, is_slow;
 };
 
 struct li {

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "lawful_intercept/li_int.h"
@@ -64,6 +65,8 @@ static enum err open_place(struct li *l, const struct li_entry *entry, enum li_c
     }
     p->order = entry->order.id;
     p->channel = channel;
+    p->channel_name = channel_names[channel];
+    p->opened_us = clock_wall_us(clock_system());
     hex_put(entry->order.xid, sizeof entry->order.xid, xid);
     snprintf(name, sizeof name, "%s-%s", xid, channel_names[channel]);
     snprintf(folder, sizeof folder, "%s/%s", l->spool, name);
@@ -161,7 +164,33 @@ void li_places_sync(struct li *l)
     }
 }
 
-/* Alarms: 47 CFR 1.20007 wants call data within 8 s. */
+/* Alarms: 47 CFR 1.20007 wants call data within 8 s. What waits is what the agency's TCP never had,
+ * connection or not. */
+static void alarm(const struct li *l, struct li_place_run *p, const struct li_delivery_facts *d,
+                  const struct spool_facts *f, uint64_t now_us)
+{
+    uint64_t since = d->oldest_us > p->opened_us ? d->oldest_us : p->opened_us;
+    uint64_t waits = d->oldest_us != 0 && now_us > since ? (now_us - since) / 1000 : 0;
+    bool late = waits >= l->cfg.late_ms, slow = waits >= l->cfg.warn_ms;
+
+    if (late && !p->is_late) {
+        LOG(LV_ERROR, "delivery.late", KV("order", p->order), KV("channel", p->channel_name),
+            KV("ms", waits));
+    } else if (slow && !p->is_slow) {
+        LOG(LV_WARN, "delivery.slow", KV("order", p->order), KV("channel", p->channel_name),
+            KV("ms", waits));
+    } else if (!slow && p->is_slow) {
+        LOG(LV_INFO, "delivery.in_time", KV("order", p->order), KV("channel", p->channel_name));
+    }
+    p->is_late = late;
+    p->is_slow = slow;
+    if (f->lost > p->lost_shown) {
+        LOG(LV_ERROR, "spool.lost", KV("order", p->order), KV("channel", p->channel_name),
+            KV("records", f->lost - p->lost_shown));
+        p->lost_shown = f->lost;
+    }
+}
+
 void li_places_watch(struct li *l, uint64_t now_us)
 {
     struct li_counts *c = &l->counts;
@@ -176,19 +205,12 @@ void li_places_watch(struct li *l, uint64_t now_us)
         uint64_t waits = 0;
         li_delivery_facts_of(p->delivery, &d);
         spool_facts_of(p->spool, &f);
-        waits = !d.is_up && f.oldest_us != 0 && now_us > f.oldest_us ? (now_us - f.oldest_us) / 1000
-                                                                     : 0;
+        waits = d.oldest_us != 0 && now_us > d.oldest_us ? (now_us - d.oldest_us) / 1000 : 0;
         c->places_down += !d.is_up;
         c->sent += d.sent;
         c->spool_lost += f.lost;
         c->waiting_ms = waits > c->waiting_ms ? waits : c->waiting_ms;
-        if (waits >= l->cfg.late_ms && !p->was_late) {
-            LOG(LV_ERROR, "delivery.late", KV("order", p->order), KV("ms", waits));
-        } else if (waits >= l->cfg.warn_ms && !p->was_warned) {
-            LOG(LV_WARN, "delivery.slow", KV("order", p->order), KV("ms", waits));
-        }
-        p->was_late = waits >= l->cfg.late_ms;
-        p->was_warned = waits >= l->cfg.warn_ms;
+        alarm(l, p, &d, &f, now_us);
     }
 }
 

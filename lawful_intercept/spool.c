@@ -1,308 +1,28 @@
 /* A spool: see spool.h. */
-#include "lawful_intercept/spool.h"
-
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/crypto.h"
 #include "base/mem.h"
-
-#define NUMBER_MAX ((uint64_t)INT64_MAX) /* no spool comes that far: such a file is not ours */
-
-enum {
-    SEGMENT_HEAD = 32,
-    RECORD_HEAD = 12,
-    TIME_BYTES = 8, /* sealed with the record */
-    SEGMENTS_MAX = 65536,
-    SEGMENT_DEFAULT = 4 << 20,
-    NAME_BYTES = 128,
-    PATH_BYTES = 512
-};
-
-struct segment {
-    uint64_t first, last; /* numbers; last < first: empty */
-    uint64_t bytes;
-};
-
-struct open_segment { /* a file with its key */
-    int fd;           /* -1: none */
-    uint64_t first, at;
-    struct secret key;
-};
-
-struct spool {
-    pthread_mutex_t lock;
-    char folder[PATH_BYTES - 64], name[NAME_BYTES];
-    struct secret *key;
-    size_t segment_bytes;
-    uint64_t max_bytes;
-    struct segment *v; /* oldest first */
-    size_t n, room;
-    struct open_segment out, in; /* that is written, that is read */
-    uint64_t next, done, read;   /* read: number of the last that was read */
-    uint64_t bytes, lost, oldest_us;
-    uint8_t *work; /* a sealed record */
-};
-
-/* ---- octets ------------------------------------------------------------------------------------
- */
-static void put_be(uint8_t *p, uint64_t v, size_t n)
-{
-    for (size_t i = 0; i < n; i++) {
-        p[i] = (uint8_t)(v >> (8 * (n - 1 - i)));
-    }
-}
-
-static uint64_t get_be(const uint8_t *p, size_t n)
-{
-    uint64_t v = 0;
-
-    for (size_t i = 0; i < n; i++) {
-        v = v << 8 | p[i];
-    }
-    return v;
-}
-
-static bool write_all(int fd, const void *octets, size_t n, uint64_t at)
-{
-    const uint8_t *p = octets;
-
-    while (n > 0) {
-        ssize_t some = pwrite(fd, p, n, (off_t)at);
-        if (some < 0 && errno == EINTR) {
-            continue;
-        }
-        if (some <= 0) {
-            return false;
-        }
-        p += some;
-        at += (uint64_t)some;
-        n -= (size_t)some;
-    }
-    return true;
-}
-
-static bool read_all(int fd, void *octets, size_t n, uint64_t at)
-{
-    uint8_t *p = octets;
-
-    while (n > 0) {
-        ssize_t some = pread(fd, p, n, (off_t)at);
-        if (some < 0 && errno == EINTR) {
-            continue;
-        }
-        if (some <= 0) {
-            return false;
-        }
-        p += some;
-        at += (uint64_t)some;
-        n -= (size_t)some;
-    }
-    return true;
-}
-
-/* E_FULL: older segments would make room. To be asked at once: errno. */
-static enum err disk_error(void)
-{
-    return errno == ENOSPC || errno == EDQUOT || errno == EFBIG ? E_FULL : E_IO;
-}
-
-static void path_of(const struct spool *s, uint64_t first, char out[PATH_BYTES])
-{
-    snprintf(out, PATH_BYTES, "%s/%016llx.seg", s->folder, (unsigned long long)first);
-}
-
-/* ---- sealing -----------------------------------------------------------------------------------
- */
-static enum err segment_key(const struct spool *s, const uint8_t salt[16], struct secret *out)
-{
-    struct secret prk = {{0}, 0};
-    enum err e = hkdf_extract(view_from(salt, 16), view_from(s->key->b, s->key->n), &prk);
-
-    TRY(e);
-    TRY(hkdf_expand(&prk, VIEW("headgate spool v1"), 32, out));
-out:
-    secret_wipe(&prk);
-    return e;
-}
-
-static size_t aad_of(const struct spool *s, uint64_t number, uint8_t out[NAME_BYTES + 8])
-{
-    size_t n = strlen(s->name);
-
-    memcpy(out, s->name, n);
-    put_be(out + n, number, 8);
-    return n + 8;
-}
-
-static enum err seal(const struct spool *s, const struct secret *key, uint64_t number,
-                     struct view plain, uint8_t *out)
-{
-    uint8_t nonce[GCM_NONCE_BYTES] = {0}, aad[NAME_BYTES + 8];
-    size_t n = aad_of(s, number, aad);
-
-    put_be(nonce + 4, number, 8);
-    return gcm_seal(key, nonce, view_from(aad, n), plain, out);
-}
-
-static enum err unseal(const struct spool *s, const struct secret *key, uint64_t number,
-                       struct view sealed, uint8_t *out)
-{
-    uint8_t nonce[GCM_NONCE_BYTES] = {0}, aad[NAME_BYTES + 8];
-    size_t n = aad_of(s, number, aad);
-
-    put_be(nonce + 4, number, 8);
-    return gcm_open(key, nonce, view_from(aad, n), sealed, out);
-}
-
-/* ---- segments ----------------------------------------------------------------------------------
- */
-static void close_segment(struct open_segment *o)
-{
-    if (o->fd >= 0) {
-        close(o->fd);
-    }
-    o->fd = -1;
-    secret_wipe(&o->key);
-}
-
-static enum err open_segment(const struct spool *s, uint64_t first, int flags,
-                             struct open_segment *o)
-{
-    uint8_t head[SEGMENT_HEAD];
-    char path[PATH_BYTES];
-    enum err e = E_OK;
-
-    path_of(s, first, path);
-    close_segment(o);
-    o->fd = open(path, flags | O_CLOEXEC | O_NOFOLLOW);
-    if (o->fd < 0) {
-        return FAIL(E_IO);
-    }
-    if (!read_all(o->fd, head, sizeof head, 0) || memcmp(head, "HGSPOOL1", 8) != 0 ||
-        get_be(head + 24, 8) != first) {
-        TRY(FAIL(E_PARSE));
-    }
-    TRY(segment_key(s, head + 8, &o->key));
-    o->first = first;
-    o->at = SEGMENT_HEAD;
-out:
-    if (e != E_OK) {
-        close_segment(o);
-    }
-    return e;
-}
-
-static bool add_segment(struct spool *s, struct segment seg)
-{
-    if (s->n == s->room) {
-        size_t room = s->room == 0 ? 16 : 2 * s->room;
-        void *v = room <= SEGMENTS_MAX ? mem_resize(s->v, room * sizeof *s->v) : NULL;
-        if (v == NULL) {
-            return false;
-        }
-        s->v = v;
-        s->room = room;
-    }
-    s->v[s->n++] = seg;
-    s->bytes += seg.bytes;
-    return true;
-}
-
-static void sync_folder(const struct spool *s)
-{
-    int fd = open(s->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-    if (fd >= 0) {
-        fsync(fd);
-        close(fd);
-    }
-}
-
-static enum err make_segment(struct spool *s)
-{
-    uint8_t head[SEGMENT_HEAD] = "HGSPOOL1";
-    struct segment seg = {s->next, s->next - 1, SEGMENT_HEAD};
-    struct open_segment o = {.fd = -1, .first = s->next, .at = SEGMENT_HEAD};
-    char path[PATH_BYTES];
-    enum err e = crypto_random(head + 8, 16);
-
-    TRY(e);
-    TRY(segment_key(s, head + 8, &o.key));
-    put_be(head + 24, s->next, 8);
-    path_of(s, s->next, path);
-    o.fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (o.fd < 0) {
-        TRY(FAIL(disk_error()));
-    }
-    if (!write_all(o.fd, head, sizeof head, 0)) {
-        e = disk_error();
-    } else if (!add_segment(s, seg)) {
-        e = E_FULL; /* as many as there may be */
-    }
-    if (e != E_OK) {
-        unlink(path);
-        TRY(FAIL(e));
-    }
-    sync_folder(s);
-    s->out = o;
-    o = (struct open_segment){.fd = -1};
-out:
-    close_segment(&o);
-    return e;
-}
-
-/* The oldest segment goes; what was not delivered of it is lost. */
-static void drop_oldest(struct spool *s)
-{
-    struct segment seg = s->v[0];
-    char path[PATH_BYTES];
-
-    path_of(s, seg.first, path);
-    unlink(path);
-    if (seg.last > s->done && seg.last >= seg.first) {
-        s->lost += seg.last - (s->done >= seg.first ? s->done : seg.first - 1);
-    }
-    if (seg.last > s->read) {
-        s->read = seg.last;
-    }
-    if (s->in.fd >= 0 && s->in.first == seg.first) {
-        close_segment(&s->in);
-    }
-    if (s->out.fd >= 0 && s->out.first == seg.first) {
-        close_segment(&s->out);
-    }
-    s->bytes -= seg.bytes;
-    memmove(s->v, s->v + 1, --s->n * sizeof *s->v);
-}
-
-static void drop_delivered(struct spool *s)
-{
-    while (s->n > 0 && s->v[0].last <= s->done && s->v[0].last >= s->v[0].first &&
-           !(s->out.fd >= 0 && s->out.first == s->v[0].first)) {
-        drop_oldest(s);
-    }
-}
+#include "lawful_intercept/spool_int.h"
 
 /* ---- opening -----------------------------------------------------------------------------------
  */
 /* Length of the record at o->at, whole on disk; false: there is none. */
-static bool record_at(const struct open_segment *o, uint64_t end, uint64_t *number, size_t *sealed)
+static bool record_at(const struct spool_file *o, uint64_t end, uint64_t *number, size_t *sealed)
 {
     uint8_t head[RECORD_HEAD];
 
-    if (end - o->at < RECORD_HEAD || !read_all(o->fd, head, sizeof head, o->at)) {
+    if (end - o->at < RECORD_HEAD || !spool_read_all(o->fd, head, sizeof head, o->at)) {
         return false;
     }
-    *sealed = (size_t)get_be(head, 4);
-    *number = get_be(head + 4, 8);
+    *sealed = (size_t)spool_get_be(head, 4);
+    *number = spool_get_be(head + 4, 8);
     return *sealed >= GCM_TAG_BYTES + TIME_BYTES &&
            *sealed <= SPOOL_RECORD_MAX + GCM_TAG_BYTES + TIME_BYTES &&
            end - o->at - RECORD_HEAD >= *sealed;
@@ -312,7 +32,7 @@ static enum err remove_segment(const struct spool *s, uint64_t first)
 {
     char path[PATH_BYTES];
 
-    path_of(s, first, path);
+    spool_path_of(s, first, path);
     return unlink(path) == 0 ? E_OK : FAIL(E_IO);
 }
 
@@ -320,20 +40,20 @@ static enum err remove_segment(const struct spool *s, uint64_t first)
  * goes: it was made for a record that is to be put yet, and its name must be free for that. */
 static enum err take_segment(struct spool *s, uint64_t first)
 {
-    struct open_segment o = {.fd = -1};
-    struct segment seg = {first, first - 1, 0};
+    struct spool_file o = {.fd = -1};
+    struct spool_segment seg = {first, first - 1, 0};
     struct stat st;
     uint64_t number = 0;
     size_t sealed = 0;
-    enum err e = open_segment(s, first, O_RDWR, &o);
+    enum err e = spool_open_segment(s, first, O_RDWR, &o);
 
     if (e == E_PARSE) { /* made, and not even its head written */
         char path[PATH_BYTES];
-        path_of(s, first, path);
+        spool_path_of(s, first, path);
         return stat(path, &st) == 0 && st.st_size < SEGMENT_HEAD ? remove_segment(s, first) : e;
     }
     TRY(e);
-    if (first == 0 || first > NUMBER_MAX) {
+    if (first == 0 || first > SPOOL_NUMBER_MAX) {
         TRY(FAIL(E_PARSE));
     }
     if (fstat(o.fd, &st) != 0) {
@@ -351,11 +71,11 @@ static enum err take_segment(struct spool *s, uint64_t first)
     s->next = seg.last + 1 > s->next ? seg.last + 1 : s->next;
     if (seg.last < first) {
         TRY(remove_segment(s, first));
-    } else if (!add_segment(s, seg)) {
+    } else if (!spool_add_segment(s, seg)) {
         TRY(FAIL(E_NOMEM));
     }
 out:
-    close_segment(&o);
+    spool_close_segment(&o);
     return e;
 }
 
@@ -381,7 +101,7 @@ static enum err find_segments(struct spool *s)
         uint8_t octets[8];
         if (strlen(entry->d_name) == 20 && strcmp(entry->d_name + 16, ".seg") == 0 &&
             hex_get(view_from(entry->d_name, 16), octets, 8) == E_OK) {
-            first[n++] = get_be(octets, 8);
+            first[n++] = spool_get_be(octets, 8);
         }
     }
     qsort(first, n, sizeof *first, by_number);
@@ -398,8 +118,11 @@ out:
 
 static enum err read_done(struct spool *s)
 {
-    char path[PATH_BYTES], text[24] = "";
-    uint64_t n = 0;
+    char path[PATH_BYTES], text[48] = "";
+    uint64_t n = 0, next = 0;
+    size_t space = 0;
+    bool has_next = false;
+    struct view v = {0};
     int fd = -1;
     ssize_t got = 0;
 
@@ -410,32 +133,40 @@ static enum err read_done(struct spool *s)
     }
     got = read(fd, text, sizeof text - 1);
     close(fd);
-    if (got <= 0 || view_to_u64(view_from(text, (size_t)got), NUMBER_MAX, &n) != E_OK) {
+    if (got == 0) {
+        return E_OK; /* made, and never written: what is there goes again */
+    }
+    v = view_from(text, got > 0 ? (size_t)got : 0);
+    has_next = view_find(v, ' ', &space);
+    if (view_to_u64(has_next ? view_sub(v, 0, space) : v, SPOOL_NUMBER_MAX, &n) != E_OK ||
+        (has_next && view_to_u64(view_sub(v, space + 1, v.n), SPOOL_NUMBER_MAX, &next) != E_OK)) {
         return FAIL(E_PARSE);
     }
     s->done = n;
-    s->next = s->next > n ? s->next : n + 1;
+    next = next > n ? next : n + 1;
+    s->lost += next > s->next && s->n > 0 && s->next > n ? next - s->next : 0;
+    s->lost += s->n > 0 && s->v[0].first > n + 1 ? s->v[0].first - 1 - n : 0;
+    s->next = s->next > next ? s->next : next;
     return E_OK;
 }
 
-static enum err write_done(const struct spool *s)
+/* In its place, which needs no room on a full disk; always as long. */
+static enum err write_done(const struct spool *s, bool sync)
 {
-    char path[PATH_BYTES], temp[PATH_BYTES + 8], text[24];
-    size_t n = (size_t)snprintf(text, sizeof text, "%llu", (unsigned long long)s->done);
+    char path[PATH_BYTES], text[48];
+    size_t n = (size_t)snprintf(text, sizeof text, "%020llu %020llu", (unsigned long long)s->done,
+                                (unsigned long long)s->next);
     int fd = -1;
+    bool ok = false;
 
     snprintf(path, sizeof path, "%s/done", s->folder);
-    snprintf(temp, sizeof temp, "%s.new", path);
-    fd = open(temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+    fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0) {
         return FAIL(E_IO);
     }
-    if (!write_all(fd, text, n, 0) || fdatasync(fd) != 0) {
-        close(fd);
-        return FAIL(E_IO);
-    }
+    ok = spool_write_all(fd, text, n, 0) && (!sync || fdatasync(fd) == 0);
     close(fd);
-    return rename(temp, path) == 0 ? E_OK : FAIL(E_IO);
+    return ok ? E_OK : FAIL(E_IO);
 }
 
 enum err spool_open(const struct spool_cfg *cfg, struct spool **out)
@@ -451,21 +182,27 @@ enum err spool_open(const struct spool_cfg *cfg, struct spool **out)
     pthread_mutex_init(&s->lock, NULL);
     s->segment_bytes = cfg->segment_bytes != 0 ? cfg->segment_bytes : SEGMENT_DEFAULT;
     s->max_bytes = cfg->max_bytes;
+    s->make_room = cfg->make_room;
+    s->arg = cfg->arg;
     TRY(view_to_cstr(view_of(cfg->folder), s->folder, sizeof s->folder));
     TRY(view_to_cstr(view_of(cfg->name), s->name, sizeof s->name));
     s->key = secret_alloc(sizeof *s->key);
     s->work = mem_zalloc(RECORD_HEAD + SPOOL_RECORD_MAX + TIME_BYTES + GCM_TAG_BYTES);
-    if (s->key == NULL || s->work == NULL) {
+    s->plain = mem_zalloc(SPOOL_RECORD_MAX + TIME_BYTES);
+    if (s->key == NULL || s->work == NULL || s->plain == NULL) {
         TRY(FAIL(E_NOMEM));
     }
     TRY(secret_set(s->key, cfg->key->b, cfg->key->n));
-    if (mkdir(s->folder, 0700) != 0 && errno != EEXIST) {
+    if (mkdir(s->folder, 0700) == 0) {
+        s->dirty.folder = s->dirty.parent = true;
+    } else if (errno != EEXIST) {
         TRY(FAIL(E_IO));
     }
     TRY(find_segments(s));
     TRY(read_done(s));
     s->read = s->done;
-    drop_delivered(s);
+    spool_drop_delivered(s);
+    IGNORE(write_done(s, false), "it is there when the disk is full; else more goes twice");
     *out = s;
     s = NULL;
 out:
@@ -478,13 +215,31 @@ void spool_close(struct spool *s)
     if (s == NULL) {
         return;
     }
-    close_segment(&s->out);
-    close_segment(&s->in);
+    for (unsigned i = 0; i < s->dirty.n; i++) {
+        close(s->dirty.fd[i]);
+    }
+    spool_close_segment(&s->out);
+    spool_close_segment(&s->in);
+    mem_free(s->plain);
     secret_release(s->key, sizeof *s->key);
     mem_free(s->v);
     mem_free(s->work);
     pthread_mutex_destroy(&s->lock);
     mem_free(s);
+}
+
+void spool_remove(struct spool *s)
+{
+    char path[PATH_BYTES];
+
+    for (size_t i = 0; i < s->n; i++) {
+        spool_path_of(s, s->v[i].first, path);
+        unlink(path);
+    }
+    snprintf(path, sizeof path, "%s/done", s->folder);
+    unlink(path);
+    rmdir(s->folder);
+    spool_close(s);
 }
 
 /* ---- writing -----------------------------------------------------------------------------------
@@ -493,14 +248,15 @@ void spool_close(struct spool *s)
  * as it was before. */
 static enum err append(struct spool *s, size_t bytes)
 {
-    struct segment *seg = &s->v[s->n - 1];
+    struct spool_segment *seg = &s->v[s->n - 1];
 
-    if (!write_all(s->out.fd, s->work, bytes, seg->bytes)) {
-        enum err e = disk_error();
+    if (!spool_write_all(s->out.fd, s->work, bytes, seg->bytes)) {
+        enum err e = spool_disk_error();
         IGNORE(ftruncate(s->out.fd, (off_t)seg->bytes) == 0 ? E_OK : E_IO,
                "a torn record is cut at the next opening too");
         return FAIL(e);
     }
+    s->out_is_dirty = true;
     seg->bytes += bytes;
     seg->last = s->next;
     s->bytes += bytes;
@@ -513,15 +269,32 @@ static enum err put_once(struct spool *s, struct view plain)
     enum err e = E_OK;
 
     if (s->out.fd < 0 || s->v[s->n - 1].bytes >= s->segment_bytes) {
-        close_segment(&s->out);
-        TRY(make_segment(s));
+        spool_finish_segment(s);
+        TRY(spool_make_segment(s));
     }
-    put_be(s->work, sealed, 4);
-    put_be(s->work + 4, s->next, 8);
-    TRY(seal(s, &s->out.key, s->next, plain, s->work + RECORD_HEAD));
+    spool_put_be(s->work, sealed, 4);
+    spool_put_be(s->work + 4, s->next, 8);
+    TRY(spool_seal(s, &s->out.key, s->next, plain, s->work + RECORD_HEAD));
     TRY(append(s, RECORD_HEAD + sealed));
 out:
     return e;
+}
+
+/* A full disk: what was delivered goes, then what somebody else can spare, then our own oldest. */
+static bool find_room(struct spool *s)
+{
+    if (spool_may_drop(s)) {
+        spool_drop_delivered(s);
+        return true;
+    }
+    if (s->make_room != NULL && s->make_room(s->arg, s, s->bytes)) {
+        return true;
+    }
+    if (s->n > 1) {
+        spool_drop_oldest(s);
+        return true;
+    }
+    return false;
 }
 
 static enum err put_locked(struct spool *s, struct view plain)
@@ -529,11 +302,10 @@ static enum err put_locked(struct spool *s, struct view plain)
     enum err e = E_OK;
 
     while (s->max_bytes != 0 && s->n > 1 && s->bytes + plain.n > s->max_bytes) {
-        drop_oldest(s);
+        spool_drop_oldest(s);
     }
     e = put_once(s, plain);
-    while (e == E_FULL && s->n > 1) { /* a full disk: the oldest makes room */
-        drop_oldest(s);
+    while (e == E_FULL && find_room(s)) {
         e = put_once(s, plain);
     }
     return e;
@@ -541,47 +313,86 @@ static enum err put_locked(struct spool *s, struct view plain)
 
 enum err spool_put(struct spool *s, uint64_t at_us, struct view octets, uint64_t *number)
 {
-    uint8_t *plain = NULL;
+    size_t n = TIME_BYTES + octets.n;
     enum err e = E_OK;
 
     if (octets.n > SPOOL_RECORD_MAX) {
         return FAIL(E_RANGE);
     }
-    plain = mem_zalloc(TIME_BYTES + octets.n);
-    if (plain == NULL) {
-        return FAIL(E_NOMEM);
-    }
-    put_be(plain, at_us, TIME_BYTES);
-    if (octets.n > 0) {
-        memcpy(plain + TIME_BYTES, octets.p, octets.n);
-    }
     pthread_mutex_lock(&s->lock);
-    e = put_locked(s, view_from(plain, TIME_BYTES + octets.n));
-    if (e == E_OK) {
-        *number = s->next;
-        s->oldest_us = s->oldest_us != 0 && s->done + 1 < s->next ? s->oldest_us : at_us;
-    } else {
-        s->lost++; /* its number is not used again: the gap shows */
-        e = e == E_IO ? FAIL(E_FULL) : e;
-        close_segment(&s->out);
+    spool_put_be(s->plain, at_us, TIME_BYTES);
+    if (octets.n > 0) {
+        memcpy(s->plain + TIME_BYTES, octets.p, octets.n);
     }
+    e = put_locked(s, view_from(s->plain, n));
+    wipe(s->plain, n);
     s->next++;
+    if (e == E_OK) {
+        *number = s->next - 1;
+    } else {
+        s->lost++; /* its number is not used again, not after a restart either: the gap shows */
+        e = e == E_IO ? FAIL(E_FULL) : e;
+        spool_finish_segment(s);
+        IGNORE(write_done(s, false), "the number alone is at stake");
+    }
     pthread_mutex_unlock(&s->lock);
-    wipe(plain, TIME_BYTES + octets.n);
-    mem_free(plain);
     return e;
+}
+
+bool spool_shrink(struct spool *s)
+{
+    bool can = false;
+
+    pthread_mutex_lock(&s->lock);
+    can = s->n > 1;
+    if (can) {
+        spool_drop_oldest(s);
+    }
+    pthread_mutex_unlock(&s->lock);
+    return can;
+}
+
+/* ---- onto the disk -----------------------------------------------------------------------------
+ */
+void spool_sync_begin(struct spool *s, struct spool_dirty *out)
+{
+    pthread_mutex_lock(&s->lock);
+    *out = s->dirty;
+    s->dirty = (struct spool_dirty){.n = 0};
+    if (s->out_is_dirty) {
+        int fd = fcntl(s->out.fd, F_DUPFD_CLOEXEC, 0);
+        if (fd >= 0) {
+            out->fd[out->n++] = fd;
+        } else {
+            out->failed = fdatasync(s->out.fd) != 0 || out->failed;
+        }
+        s->out_is_dirty = false;
+    }
+    pthread_mutex_unlock(&s->lock);
+}
+
+enum err spool_sync_end(struct spool *s, struct spool_dirty *d, bool is_synced)
+{
+    bool ok = !d->failed;
+
+    for (unsigned i = 0; i < d->n; i++) {
+        ok = (is_synced || fdatasync(d->fd[i]) == 0) && ok;
+        close(d->fd[i]);
+    }
+    if (!is_synced) {
+        ok = (!d->folder || spool_sync_folder(s->folder, "")) && ok;
+        ok = (!d->parent || spool_sync_folder(s->folder, "/..")) && ok;
+    }
+    d->n = 0;
+    return ok ? E_OK : FAIL(E_IO);
 }
 
 enum err spool_sync(struct spool *s)
 {
-    enum err e = E_OK;
+    struct spool_dirty d;
 
-    pthread_mutex_lock(&s->lock);
-    if (s->out.fd >= 0 && fdatasync(s->out.fd) != 0) {
-        e = FAIL(E_IO);
-    }
-    pthread_mutex_unlock(&s->lock);
-    return e;
+    spool_sync_begin(s, &d);
+    return spool_sync_end(s, &d, false);
 }
 
 /* ---- reading -----------------------------------------------------------------------------------
@@ -592,14 +403,14 @@ static enum err find_record(struct spool *s)
     enum err e = E_OK;
 
     for (size_t i = 0; i < s->n; i++) {
-        const struct segment *seg = &s->v[i];
+        const struct spool_segment *seg = &s->v[i];
         uint64_t number = 0;
         size_t sealed = 0;
         if (seg->last < seg->first || seg->last <= s->read) {
             continue;
         }
         if (s->in.fd < 0 || s->in.first != seg->first) {
-            TRY(open_segment(s, seg->first, O_RDONLY, &s->in));
+            TRY(spool_open_segment(s, seg->first, O_RDONLY, &s->in));
         }
         while (record_at(&s->in, seg->bytes, &number, &sealed) && number <= s->read) {
             s->in.at += RECORD_HEAD + sealed;
@@ -623,11 +434,11 @@ static enum err take_record(struct spool *s, uint8_t *plain, size_t *out_n, uint
     }
     s->in.at += RECORD_HEAD;
     s->read = *number;
-    if (!read_all(s->in.fd, sealed, n, s->in.at)) {
+    if (!spool_read_all(s->in.fd, sealed, n, s->in.at)) {
         TRY(FAIL(E_IO));
     }
     s->in.at += n;
-    TRY(unseal(s, &s->in.key, *number, view_from(sealed, n), plain));
+    TRY(spool_unseal(s, &s->in.key, *number, view_from(sealed, n), plain));
     *out_n = n - GCM_TAG_BYTES;
 out:
     return e;
@@ -651,42 +462,58 @@ static void skip_damaged(struct spool *s, uint64_t before)
 enum err spool_next(struct spool *s, void *dst, size_t dst_bytes, size_t *out_n, uint64_t *number,
                     uint64_t *at_us)
 {
-    uint8_t *plain = mem_zalloc(SPOOL_RECORD_MAX + TIME_BYTES);
     uint64_t before = 0;
     size_t n = 0;
     enum err e = E_OK;
 
-    if (plain == NULL) {
-        return FAIL(E_NOMEM);
-    }
     pthread_mutex_lock(&s->lock);
     before = s->read;
     e = find_record(s);
-    TRY(e == E_OK ? take_record(s, plain, &n, number) : e);
+    TRY(e == E_OK ? take_record(s, s->plain, &n, number) : e);
     if (n - TIME_BYTES > dst_bytes) {
         TRY(FAIL(E_RANGE));
     }
-    *at_us = get_be(plain, TIME_BYTES);
+    *at_us = spool_get_be(s->plain, TIME_BYTES);
     *out_n = n - TIME_BYTES;
-    memcpy(dst, plain + TIME_BYTES, *out_n);
-    if (*number == s->done + 1) {
-        s->oldest_us = *at_us;
-    }
+    memcpy(dst, s->plain + TIME_BYTES, *out_n);
 out:
     if (e == E_AUTH || e == E_PARSE || e == E_IO) {
         skip_damaged(s, before);
     }
+    wipe(s->plain, n);
     pthread_mutex_unlock(&s->lock);
-    wipe(plain, n);
-    mem_free(plain);
     return e;
+}
+
+/* A reading of its own, so that the one that delivers keeps its place. */
+uint64_t spool_time(struct spool *s, uint64_t number)
+{
+    struct spool_file was;
+    uint64_t at_us = 0, read = 0, found = 0;
+    size_t n = 0;
+
+    pthread_mutex_lock(&s->lock);
+    was = s->in;
+    read = s->read;
+    s->in = (struct spool_file){.fd = -1};
+    s->read = number > 0 ? number - 1 : 0;
+    if (find_record(s) == E_OK && take_record(s, s->plain, &n, &found) == E_OK) {
+        at_us = spool_get_be(s->plain, TIME_BYTES);
+        wipe(s->plain, n);
+    }
+    spool_close_segment(&s->in);
+    s->in = was;
+    s->read = read;
+    secret_wipe(&was.key);
+    pthread_mutex_unlock(&s->lock);
+    return at_us;
 }
 
 void spool_rewind(struct spool *s)
 {
     pthread_mutex_lock(&s->lock);
     s->read = s->done;
-    close_segment(&s->in);
+    spool_close_segment(&s->in);
     pthread_mutex_unlock(&s->lock);
 }
 
@@ -697,9 +524,8 @@ enum err spool_done(struct spool *s, uint64_t number)
     pthread_mutex_lock(&s->lock);
     if (number > s->done && number < s->next) {
         s->done = number;
-        s->oldest_us = 0;
-        e = write_done(s);
-        drop_delivered(s);
+        e = write_done(s, spool_may_drop(s)); /* on disk before what it stands for goes */
+        spool_drop_delivered(s);
     }
     pthread_mutex_unlock(&s->lock);
     return e;
@@ -708,6 +534,6 @@ enum err spool_done(struct spool *s, uint64_t number)
 void spool_facts_of(struct spool *s, struct spool_facts *out)
 {
     pthread_mutex_lock(&s->lock);
-    *out = (struct spool_facts){s->next, s->done, s->bytes, s->lost, s->oldest_us};
+    *out = (struct spool_facts){s->next, s->done, s->bytes, s->lost};
     pthread_mutex_unlock(&s->lock);
 }

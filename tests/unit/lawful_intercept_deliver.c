@@ -12,6 +12,7 @@
 /* after the standard headers it needs */
 #include <cmocka.h>
 
+#include "base/clock.h"
 #include "lawful_intercept/deliver.h"
 #include "lawful_intercept/x2.h"
 #include "tests/unit/certs.h"
@@ -68,6 +69,7 @@ static void start(struct world *w, enum li_protocol protocol, struct tls_ctx *tl
                                   .tls = tls,
                                   .spool = w->spool,
                                   .resend_bytes = 1000,
+                                  .settle_ms = 1,
                                   .keepalive_ms = 300};
 
     if (tls != NULL) {
@@ -76,15 +78,31 @@ static void start(struct world *w, enum li_protocol protocol, struct tls_ctx *tl
     assert_int_equal(li_delivery_start(&cfg, &w->d), E_OK);
 }
 
-static void put(struct world *w, const char *text)
+static void put_at(struct world *w, uint64_t at_us, const char *text)
 {
     uint64_t number = 0;
 
-    assert_int_equal(spool_put(w->spool, 1, view_of(text), &number), E_OK);
+    assert_int_equal(spool_put(w->spool, at_us, view_of(text), &number), E_OK);
     if (w->d != NULL) {
         li_delivery_wake(w->d);
     }
 }
+
+static void put(struct world *w, const char *text)
+{
+    put_at(w, 1, text);
+}
+
+static void breathe(void)
+{
+    IGNORE(poll(NULL, 0, 10) == 0 ? E_OK : E_IO, "a breath between two looks");
+}
+
+#define WAIT_UNTIL(condition)                                                                      \
+    for (unsigned looks = 0; !(condition); looks++) {                                              \
+        assert_true(looks < WAIT_MS / 10);                                                         \
+        breathe();                                                                                 \
+    }
 
 static bool readable(int fd, int ms)
 {
@@ -259,6 +277,118 @@ static void a_peer_that_talks_is_dropped(void **state)
     close(next);
 }
 
+/* There is a connection, and the peer does not read: that waits, and so does what comes later. */
+static void what_a_peer_does_not_read_waits(void **state)
+{
+    struct world *w = *state;
+    char octets[10000];
+    uint64_t number = 0, first = 0;
+    int fd = -1, small = 4096;
+
+    memset(octets, 'x', sizeof octets);
+    assert_int_equal(setsockopt(w->listener, SOL_SOCKET, SO_RCVBUF, &small, sizeof small), 0);
+    start(w, LI_CDC_STREAM, NULL);
+    fd = accept_one(w);
+    /* what both kernels take is bounded: at some record it stops */
+    for (unsigned i = 1; i <= 1200; i++) {
+        assert_int_equal(spool_put(w->spool, i, view_from(octets, sizeof octets), &number), E_OK);
+    }
+    li_delivery_wake(w->d);
+    WAIT_UNTIL(facts(w).oldest_us > 0);
+    for (unsigned still = 0; still < 50; still++) { /* until it moves no more */
+        uint64_t now = facts(w).oldest_us;
+        still = now == first ? still : 0;
+        first = now;
+        breathe();
+    }
+    assert_true(facts(w).is_up && first < 1200 && facts(w).confirmed < 1200);
+    for (size_t n = 0; n < 1200 * sizeof octets;) {
+        ssize_t some = 0;
+        assert_true(readable(fd, WAIT_MS));
+        some = recv(fd, w->got, sizeof w->got, 0);
+        assert_true(some > 0);
+        n += (size_t)some;
+    }
+    WAIT_UNTIL(facts(w).oldest_us == 0);
+    assert_int_equal(facts(w).confirmed, 1200);
+    close(fd);
+}
+
+/* A break, and nothing new: what goes again was there already, and nobody needs to be alarmed. */
+static void what_goes_again_does_not_wait(void **state)
+{
+    struct world *w = *state;
+    int fd = -1;
+
+    put(w, "one ");
+    start(w, LI_CDC_STREAM, NULL);
+    fd = accept_one(w);
+    read_octets(w, fd, 4);
+    WAIT_UNTIL(facts(w).confirmed == 1);
+    close(w->listener);
+    close(fd);
+    WAIT_UNTIL(!facts(w).is_up);
+    assert_int_equal(facts(w).oldest_us, 0);
+    put_at(w, 77, "two ");
+    WAIT_UNTIL(facts(w).oldest_us == 77);
+    assert_int_equal(net_tcp_listen(&w->at, false, 8, &w->listener), E_OK);
+    fd = accept_one(w);
+    read_octets(w, fd, 8);
+    assert_memory_equal(w->got, "one two ", 8);
+    WAIT_UNTIL(facts(w).oldest_us == 0);
+    close(fd);
+}
+
+/* Who takes connections and drops them is tried less and less often. */
+static void fast_reconnects_slow_down(void **state)
+{
+    struct world *w = *state;
+    uint64_t before = 0, took = 0;
+
+    put(w, "x");
+    start(w, LI_CDC_STREAM, NULL);
+    for (unsigned i = 0; i < 5; i++) {
+        close(accept_one(w));
+        took = clock_mono_ms(clock_system()) - before;
+        before = clock_mono_ms(clock_system());
+        assert_true(i == 0 || took + 20 >= 100u << (i - 1)); /* 100, 200, 400, 800 ms */
+    }
+    assert_true(facts(w).connections <= 5);
+}
+
+static void who_talks_without_end_is_dropped(void **state)
+{
+    struct world *w = *state;
+    char octets[4096] = "";
+    int fd = -1, next = -1;
+    size_t said = 0;
+
+    start(w, LI_CDC_STREAM, NULL);
+    fd = accept_one(w);
+    while (send(fd, octets, sizeof octets, MSG_NOSIGNAL) > 0) {
+        said += sizeof octets;
+        assert_true(said < 100 << 20);
+    }
+    next = accept_one(w);
+    assert_string_equal(facts(w).why, "the peer says more than it has to");
+    close(fd);
+    close(next);
+}
+
+static void many_end_together(void **state)
+{
+    struct world *w = *state;
+    int fd = -1;
+
+    put(w, "x");
+    start(w, LI_CDC_STREAM, NULL);
+    fd = accept_one(w);
+    read_octets(w, fd, 1);
+    li_delivery_ask_stop(w->d, 20000);
+    WAIT_UNTIL(li_delivery_is_over(w->d)); /* nothing is left to send: not 20 s */
+    close(fd);
+}
+
 static void plain_leaves_no_machine(void **state)
 {
     struct world *w = *state;
@@ -359,6 +489,37 @@ static void over_mutual_tls(void **state)
     cert_free(&ca);
 }
 
+/* The agency does not take our certificate: TLS 1.3 says so when we are open already. */
+static void an_agency_that_refuses_us_is_an_alarm(void **state)
+{
+    struct world *w = *state;
+    struct cert ca = cert_make(&(struct cert_spec){.cn = "CA", .is_ca = true});
+    struct cert rogue = cert_make(&(struct cert_spec){.cn = "CA", .is_ca = true});
+    char ca_path[100];
+    struct tls_ctx *client = NULL, *server = NULL;
+    struct tls_conn *s = NULL;
+    int fd = -1;
+
+    snprintf(ca_path, sizeof ca_path, "%s/ca", w->folder);
+    cert_write(&ca, ca_path, NULL);
+    client = context(w, &rogue, "li", false);
+    server = context(w, &ca, "cf", true);
+    put(w, "secret");
+    start(w, LI_CDC_STREAM, client);
+    fd = accept_one(w);
+    assert_int_equal(tls_accept(server, &s), E_OK);
+    assert_true(serve(w, fd, s, 1) != E_OK);
+    assert_int_equal(w->n, 0);
+    WAIT_UNTIL(facts(w).is_refused);
+    assert_string_equal(facts(w).why, "the peer does not take our certificate");
+    tls_conn_free(s);
+    close(fd);
+    tls_ctx_free(client);
+    tls_ctx_free(server);
+    cert_free(&ca);
+    cert_free(&rogue);
+}
+
 static void a_wrong_certificate_gets_nothing(void **state)
 {
     struct world *w = *state;
@@ -381,7 +542,8 @@ static void a_wrong_certificate_gets_nothing(void **state)
     assert_int_equal(w->n, 0);
     next = accept_one(w); /* it tries again, later */
     assert_false(facts(w).is_up);
-    assert_string_equal(facts(w).why, "TLS failed: wrong certificate or none");
+    assert_true(facts(w).is_refused && facts(w).oldest_us == 1);
+    assert_string_equal(facts(w).why, "the peer's certificate is not the agency's");
     tls_conn_free(s);
     close(fd);
     close(next);
@@ -395,16 +557,14 @@ int main(void)
 {
 #define IN_WORLD(f) cmocka_unit_test_setup_teardown(f, make_world, leave_world)
     const struct CMUnitTest tests[] = {
-        IN_WORLD(records_arrive_in_order),
-        IN_WORLD(what_waited_goes_at_once),
-        IN_WORLD(lengths_stand_before_records),
-        IN_WORLD(after_a_break_it_goes_again),
-        IN_WORLD(what_lies_far_behind_is_done),
-        IN_WORLD(x2_keepalives_are_answered_or_it_ends),
-        IN_WORLD(a_peer_that_talks_is_dropped),
-        IN_WORLD(plain_leaves_no_machine),
-        IN_WORLD(over_mutual_tls),
-        IN_WORLD(a_wrong_certificate_gets_nothing),
+        IN_WORLD(records_arrive_in_order),          IN_WORLD(what_waited_goes_at_once),
+        IN_WORLD(lengths_stand_before_records),     IN_WORLD(after_a_break_it_goes_again),
+        IN_WORLD(what_lies_far_behind_is_done),     IN_WORLD(x2_keepalives_are_answered_or_it_ends),
+        IN_WORLD(a_peer_that_talks_is_dropped),     IN_WORLD(what_a_peer_does_not_read_waits),
+        IN_WORLD(what_goes_again_does_not_wait),    IN_WORLD(fast_reconnects_slow_down),
+        IN_WORLD(who_talks_without_end_is_dropped), IN_WORLD(many_end_together),
+        IN_WORLD(plain_leaves_no_machine),          IN_WORLD(over_mutual_tls),
+        IN_WORLD(a_wrong_certificate_gets_nothing), IN_WORLD(an_agency_that_refuses_us_is_an_alarm),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -68,7 +68,7 @@ static int leave_place(void **state)
 
 static struct spool *opened(struct place *p, size_t segment, uint64_t max)
 {
-    struct spool_cfg cfg = {p->folder, "case 1 to agency 2", &p->key, segment, max};
+    struct spool_cfg cfg = {p->folder, "case 1 to agency 2", &p->key, segment, max, NULL, NULL};
     struct spool *s = NULL;
 
     assert_int_equal(spool_open(&cfg, &s), E_OK);
@@ -123,7 +123,7 @@ static void what_comes_out_is_what_went_in(void **state)
     put(s, 21, 0);
     assert_int_equal(spool_sync(s), E_OK);
     spool_facts_of(s, &f);
-    assert_true(f.next == 22 && f.done == 0 && f.lost == 0 && f.oldest_us == 1001);
+    assert_true(f.next == 22 && f.done == 0 && f.lost == 0 && spool_time(s, 1) == 1001);
     assert_true(files_of(p->folder, path, false) > 1);
     for (unsigned i = 1; i <= 20; i++) {
         expect(s, i, i * 7);
@@ -226,7 +226,7 @@ static void nobody_else_reads_it(void **state)
 {
     struct place *p = *state;
     struct spool *s = opened(p, 0, 0);
-    struct spool_cfg other = {p->folder, "case 9 to agency 2", &p->key, 0, 0};
+    struct spool_cfg other = {p->folder, "case 9 to agency 2", &p->key, 0, 0, NULL, NULL};
     struct secret wrong;
     char path[300], octets[200];
     uint64_t number = 0, at = 0;
@@ -359,7 +359,7 @@ static void other_faults_than_a_full_disk_cost_no_older_records(void **state)
 static void numbers_that_no_spool_reaches_are_not_ours(void **state)
 {
     struct place *p = *state;
-    struct spool_cfg cfg = {p->folder, "case 1 to agency 2", &p->key, 0, 0};
+    struct spool_cfg cfg = {p->folder, "case 1 to agency 2", &p->key, 0, 0, NULL, NULL};
     struct spool *s = NULL;
     char path[120];
     int fd = -1;
