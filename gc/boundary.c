@@ -265,6 +265,15 @@ void boundary_count(struct worker *w, enum boundary_rule_id rule)
 
 /* ---- what leaves -------------------------------------------------------------------------------
  */
+/* That a trusted peer has an order of its own is for no ladder and no counter; who lies about one
+ * from outside is. */
+static void tell(const struct crossing *c, enum boundary_rule_id rule)
+{
+    if (rule != RULE_LAES || c->in != WAY_INSIDE_IN) {
+        boundary_count(c->w, rule);
+    }
+}
+
 void boundary_edit(struct worker *w, struct sip_edit *e, const struct party *from,
                    const struct party *to, bool tells_all, char room[SIP_MAX_BYTES])
 {
@@ -287,11 +296,11 @@ void boundary_edit(struct worker *w, struct sip_edit *e, const struct party *fro
         }
         if (boundary_goes(&c, rule, h)) {
             sip_edit_remove(e, h);
-            boundary_count(w, rule);
+            tell(&c, rule);
         } else if (acts(&c, rule, URIS) || acts(&c, rule, USER_URIS)) {
-            boundary_count(w, boundary_uris(&c, e, h, &text));
+            tell(&c, boundary_uris(&c, e, h, &text));
         } else if (acts(&c, rule, BODY)) {
-            boundary_count(w, boundary_body(&c, e, &text));
+            tell(&c, boundary_body(&c, e, &text));
         }
     }
 }

@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/laes.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/secret.h"
@@ -113,6 +114,7 @@ static void send_one(struct hep *h, size_t n)
     ssize_t sent = -1;
 
     memcpy(&p, h->record, sizeof p);
+    octets_n = laes_cut(octets, octets_n);
     trace_hide_keys(octets, octets_n);
     bytes = hep_encode(&h->cfg, &p, view_from(octets, octets_n), h->datagram, sizeof h->datagram);
     if (bytes > 0) {

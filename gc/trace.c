@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <string.h>
 
+#include "base/laes.h"
 #include "base/mem.h"
 
 #define RING_MIN     4096
@@ -337,13 +338,14 @@ static void append(struct trace *t, trace_ref r, const struct entry *made, struc
         e->prev = is_whole(t, s->last) ? s->last : NO_ENTRY;
         e->next = NO_ENTRY;
         e->at_us = clock_wall_us(t->clock);
+        if (raw.n > 0) {
+            memcpy(octets, raw.p, raw.n);
+            raw = view_from(octets, laes_cut(octets, raw.n));
+            trace_hide_keys(octets, raw.n);
+        }
         e->octets_n = (uint32_t)raw.n;
         e->note_n = (uint32_t)note.n;
         e->text_n = (uint32_t)line_bytes(raw);
-        if (raw.n > 0) {
-            memcpy(octets, raw.p, raw.n);
-            trace_hide_keys(octets, raw.n);
-        }
         if (note.n > 0) {
             memcpy(octets + raw.n, note.p, note.n);
         }

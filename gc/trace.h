@@ -5,9 +5,10 @@
  * that holds the entries of all calls of the worker, oldest overwritten first; each entry points
  * back to the one before it of its call. No allocation for a message. Memory is fixed when the
  * trace is made. Keys       "inline:" key material of RFC 4568 a=crypto lines and k= lines is
- * replaced by '*' before anything is stored; so are the digits of a BTI-MAC's mac. Ids        call
- * ids are 16 lower-case hex characters, unique in the node. Threads    begin, message, note, state,
- * end: the worker's. list, find: any. One lock, held for microseconds. */
+ * replaced by '*' before anything is stored; so are the digits of a BTI-MAC's mac. What others say
+ * of interception is left out (base/laes.h). Ids        call ids are 16 lower-case hex characters,
+ * unique in the node. Threads    begin, message, note, state, end: the worker's. list, find: any.
+ * One lock, held for microseconds. */
 #ifndef GC_TRACE_H
 #define GC_TRACE_H
 

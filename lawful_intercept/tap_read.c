@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/laes.h"
 #include "base/mem.h"
 #include "lawful_intercept/tap_file.h"
 
@@ -201,8 +202,10 @@ static bool is_sound(const struct tap_wire *w)
            w->number != 0;
 }
 
-static void show(const struct tap_wire *w, const char *texts, struct tap_record *out)
+static void show(const struct tap_wire *w, char *texts, struct tap_record *out)
 {
+    char *octets = texts + w->text_n[0];
+
     *out = (struct tap_record){.kind = (enum tap_kind)w->kind,
                                .party = (enum tap_party)w->party,
                                .is_proven = w->is_proven != 0,
@@ -216,6 +219,9 @@ static void show(const struct tap_wire *w, const char *texts, struct tap_record 
     for (unsigned i = 0; i < TAP_TEXTS_MAX; i++) {
         out->text[i] = view_from(texts, w->text_n[i]);
         texts += w->text_n[i];
+    }
+    if (w->kind == TAP_MESSAGE_IN || w->kind == TAP_MESSAGE_OUT) {
+        out->text[1].n = laes_cut(octets, w->text_n[1]); /* our copy: orders of others */
     }
 }
 

@@ -28,8 +28,9 @@ void tap_position_of(const struct tap_reader *t, struct tap_position *out);
 bool tap_is_replaced(const struct tap_reader *t);
 
 /* The next record of a ring. E_NOTFOUND: none now. *lost: how many before it were overwritten
- * before they were read. Views live until the next call. E_PARSE: the ring holds what no writer
- * writes: it is read no further. */
+ * before they were read. A message is without what others say of interception (base/laes.h): no
+ * agency is told of another's order. Views live until the next call. E_PARSE: the ring holds what
+ * no writer writes: it is read no further. */
 MUST_CHECK enum err tap_next(struct tap_reader *t, unsigned ring, struct tap_record *out,
                              uint64_t *number, uint64_t *lost);
 

@@ -15,7 +15,7 @@
 enum { PATIENCE_MS = 15000 };
 
 #define INVITE                                                                                     \
-    "INVITE sip:a@b SIP/2.0\r\nCall-ID: abc@x\r\nVia: v\r\n\r\n"                                   \
+    "INVITE sip:a@b SIP/2.0\r\nCall-ID: abc@x\r\nP-DCS-LAES: x:1\r\nVia: v\r\n\r\n"                \
     "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:c2VjcmV0\r\n"
 
 static struct net_addr address(const char *text)
@@ -145,6 +145,7 @@ static void arrives_without_keys(void **state)
         assert_non_null(memmem(got, n, "INVITE sip:a@b", 14));
         assert_non_null(memmem(got, n, "inline:********", 15));
         assert_null(memmem(got, n, "c2VjcmV0", 8));
+        assert_non_null(memmem(got, n, "abc@x\r\nVia: v\r\n\r\n", 17));
     }
     world_close(&w);
 }

@@ -154,15 +154,17 @@ static void key_material_is_never_kept(void **state)
         {"a: mac=" HEX64 ", mac=" HEX64, "a: mac=" STARS64 ", mac=" STARS64},
         {"To: <sip:x;mac=abc>\r\n", "To: <sip:x;mac=abc>\r\n"},
         {"o=k= inlined\r\nm=audio\r\n", "o=k= inlined\r\nm=audio\r\n"},
+        {"INVITE x SIP/2.0\r\nP-DCS-LAES: 192.0.2.1:5\r\nk=x\r\n", "INVITE x SIP/2.0\r\nk=*\r\n"},
     };
     struct trace *t = make(65536, 64);
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         char id[17];
         struct trace_call c;
         snprintf(id, sizeof id, "row%zu", i);
-        message(t, begin(t, id, ""), rows[i].raw, "");
+        message(t, begin(t, id, ""), rows[i].raw, "why");
         assert_true(find(t, id, &c));
         assert_string_equal(seen.octets[0], rows[i].kept);
+        assert_string_equal(seen.note[0], "why");
     }
     trace_free(t);
 }

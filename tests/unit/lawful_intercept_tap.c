@@ -49,6 +49,30 @@ static void write_one(struct tap_ring *r, uint64_t line, struct view octets)
     tap_write(r, &one);
 }
 
+/* A trusted peer's order (RFC 5503 section 8) is no business of the agencies of ours. */
+static void orders_of_others_are_not_read(void **state)
+{
+    struct place *p = *state;
+    struct tap *t = NULL;
+    struct tap_reader *reader = NULL;
+    struct tap_record got,
+        one = {.kind = TAP_MESSAGE_IN,
+               .party = TAP_GATEWAY,
+               .text = {VIEW("0123456789abcdef"),
+                        VIEW("INVITE x SIP/2.0\r\nP-DCS-LAES: 192.0.2.9:5\r\n\r\n"),
+                        VIEW("behind")}};
+    uint64_t number = 0, lost = 0;
+
+    assert_int_equal(tap_open(p->path, "", 1, TAP_RING_MIN, &t), E_OK);
+    assert_int_equal(tap_attach(p->path, &reader), E_OK);
+    tap_write(tap_ring_of(t, 0), &one);
+    assert_int_equal(tap_next(reader, 0, &got, &number, &lost), E_OK);
+    assert_true(view_eq(got.text[1], VIEW("INVITE x SIP/2.0\r\n\r\n")));
+    assert_true(view_eq(got.text[2], VIEW("behind")));
+    tap_detach(reader);
+    tap_close(t);
+}
+
 static void a_record_comes_as_it_was_written(void **state)
 {
     struct place *p = *state;
@@ -264,6 +288,7 @@ static void no_record_is_torn(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(orders_of_others_are_not_read, make_place, leave_place),
         cmocka_unit_test_setup_teardown(a_record_comes_as_it_was_written, make_place, leave_place),
         cmocka_unit_test_setup_teardown(what_was_overwritten_is_counted, make_place, leave_place),
         cmocka_unit_test_setup_teardown(reading_goes_on_where_it_was, make_place, leave_place),
