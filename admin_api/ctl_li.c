@@ -4,12 +4,10 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "admin_api/ctl_api.h"
+#include "admin_api/ctl_li.h"
 #include "admin_api/ctl_opts.h"
-#include "base/mem.h"
-#include "base/proc.h"
 
-enum { REASON_MAX = 400, EVENTS_AT_ONCE = 500 };
+enum { EVENTS_AT_ONCE = 500 };
 
 /* ---- what is shown -----------------------------------------------------------------------------
  */
@@ -27,18 +25,6 @@ static void form_target(const json_t *item, const json_t *value, char *out, size
         ctl_text(one, out + n, max - n);
         n += strlen(out + n);
     }
-}
-
-/* An address, with what else there is to know of a place. */
-static void form_place(const json_t *item, const json_t *value, char *out, size_t max)
-{
-    char address[128], name[260];
-
-    (void)item;
-    ctl_text(json_object_get(value, "address"), address, sizeof address);
-    ctl_text(json_object_get(value, "tls_name"), name, sizeof name);
-    snprintf(out, max, "%s%s%s%s", address, name[0] != 0 ? " " : "", name,
-             json_is_true(json_object_get(value, "plain")) ? " plain" : "");
 }
 
 static const struct ctl_column ORDERS[] = {
@@ -74,16 +60,6 @@ static const struct ctl_column ORDER[] = {{.name = "order"},
                                           {.name = "xid"},
                                           {.name = NULL}};
 
-static const struct ctl_column AGENCIES[] = {{.name = "agency"},
-                                             {.name = "name"},
-                                             {.name = "version"},
-                                             {.name = "cdc", .absent = "-", .form = form_place},
-                                             {.name = "x2", .absent = "-", .form = form_place},
-                                             {.name = "contact"},
-                                             {.name = "entered_by"},
-                                             {.name = "entered_at"},
-                                             {.name = NULL}};
-
 static const struct ctl_column EVENTS[] = {{.name = "seq"},    {.name = "at"},     {.name = "who"},
                                            {.name = "action"}, {.name = "object"}, {.name = NULL}};
 
@@ -96,8 +72,7 @@ static const struct ctl_column DELIVERIES[] = {
     {.name = "spooled"}, {.name = "sent"},    {.name = "lost"}, {.name = "confirmed"},
     {.name = "why"},     {.name = NULL}};
 
-/* One thing, as the server has it or in lines; takes it over. */
-static int show(const struct ctl *c, json_t *item, const struct ctl_column *columns)
+int ctl_li_print(const struct ctl *c, json_t *item, const struct ctl_column *columns)
 {
     if (!c->json) {
         return ctl_item(c, item, columns);
@@ -109,8 +84,8 @@ static int show(const struct ctl *c, json_t *item, const struct ctl_column *colu
 
 /* ---- looking -----------------------------------------------------------------------------------
  */
-static int show_one(struct ctl *c, struct ctl_args *a, const char *what, const char *list,
-                    const struct ctl_column *columns)
+int ctl_li_one(struct ctl *c, struct ctl_args *a, const char *what, const char *list,
+               const struct ctl_column *columns)
 {
     char path[CTL_PATH_MAX], id[CTL_ID_MAX];
     json_t *item = NULL;
@@ -123,17 +98,12 @@ static int show_one(struct ctl *c, struct ctl_args *a, const char *what, const c
         snprintf(path, sizeof path, "/%s/%s", list, id);
         rc = ctl_get(c, path, &item);
     }
-    return rc == CTL_OK ? show(c, item, columns) : rc;
+    return rc == CTL_OK ? ctl_li_print(c, item, columns) : rc;
 }
 
 int ctl_li_order(struct ctl *c, struct ctl_args *a)
 {
-    return show_one(c, a, "order", "orders", ORDER);
-}
-
-int ctl_li_agency(struct ctl *c, struct ctl_args *a)
-{
-    return show_one(c, a, "agency", "agencies", AGENCIES);
+    return ctl_li_one(c, a, "order", "orders", ORDER);
 }
 
 /* Of a list those whose member reads so; takes rows over. want NULL: all. */
@@ -177,15 +147,6 @@ int ctl_li_orders(struct ctl *c, struct ctl_args *a)
     return ctl_rows_raw(c, only(rows, "agency", agency), ORDERS);
 }
 
-int ctl_li_agencies(struct ctl *c, struct ctl_args *a)
-{
-    json_t *rows = NULL;
-    int rc = a->n == 0 ? ctl_get(c, "/agencies", &rows)
-                       : ctl_fail(CTL_USAGE, "usage: headgatectl li agencies");
-
-    return rc == CTL_OK ? ctl_rows_raw(c, rows, AGENCIES) : rc;
-}
-
 int ctl_li_state(struct ctl *c, struct ctl_args *a)
 {
     json_t *state = NULL;
@@ -193,7 +154,7 @@ int ctl_li_state(struct ctl *c, struct ctl_args *a)
                        : ctl_fail(CTL_USAGE, "usage: headgatectl li state");
 
     if (rc == CTL_OK && c->json) {
-        return show(c, state, STATE);
+        return ctl_li_print(c, state, STATE);
     }
     if (rc == CTL_OK) {
         json_t *deliveries = json_incref(json_object_get(state, "deliveries"));
@@ -257,32 +218,31 @@ int ctl_li_events(struct ctl *c, struct ctl_args *a)
 
 /* ---- acts --------------------------------------------------------------------------------------
  */
-/* "-": the first line of stdin. */
-static int take_reason(struct ctl_args *a, char out[REASON_MAX + 2])
+int ctl_li_reason(struct ctl_args *a, char out[CTL_REASON_MAX + 2])
 {
     const char *text = ctl_option(a, "--reason");
 
     out[0] = 0;
     if (text != NULL && strcmp(text, "-") == 0) {
-        out[0] = fgets(out, REASON_MAX + 2, stdin) != NULL ? out[0] : '\0';
+        out[0] = fgets(out, CTL_REASON_MAX + 2, stdin) != NULL ? out[0] : '\0';
         out[strcspn(out, "\n")] = 0;
     } else if (text != NULL) {
-        snprintf(out, REASON_MAX + 2, "%s", text);
+        snprintf(out, CTL_REASON_MAX + 2, "%s", text);
     }
-    return out[0] != 0 && strlen(out) <= REASON_MAX
+    return out[0] != 0 && strlen(out) <= CTL_REASON_MAX
                ? CTL_OK
-               : ctl_fail(CTL_USAGE, "--reason: why, in 1 to %d octets", REASON_MAX);
+               : ctl_fail(CTL_USAGE, "--reason: why, in 1 to %d octets", CTL_REASON_MAX);
 }
 
 static int act(struct ctl *c, struct ctl_args *a, const char *verb, bool has_reason)
 {
-    char path[CTL_PATH_MAX], id[CTL_ID_MAX], reason[REASON_MAX + 2] = "";
+    char path[CTL_PATH_MAX], id[CTL_ID_MAX], reason[CTL_REASON_MAX + 2] = "";
     json_t *order = NULL;
     struct opts o = {.a = a};
     char usage[64];
 
     snprintf(usage, sizeof usage, "li %s ORDER%s", verb, has_reason ? " --reason TEXT|-" : "");
-    o.rc = has_reason ? take_reason(a, reason) : CTL_OK;
+    o.rc = has_reason ? ctl_li_reason(a, reason) : CTL_OK;
     opt_end(&o, 1, usage);
     if (o.rc == CTL_OK) {
         o.rc = ctl_id(a->v[0], "order", id);
@@ -293,7 +253,7 @@ static int act(struct ctl *c, struct ctl_args *a, const char *verb, bool has_rea
         o.rc = ctl_post(c, path, has_reason ? json_pack("{s:s}", "reason", reason) : json_object(),
                         &order);
     }
-    return o.rc == CTL_OK ? show(c, order, ORDER) : o.rc;
+    return o.rc == CTL_OK ? ctl_li_print(c, order, ORDER) : o.rc;
 }
 
 int ctl_li_approve(struct ctl *c, struct ctl_args *a)
@@ -311,34 +271,28 @@ int ctl_li_end(struct ctl *c, struct ctl_args *a)
     return act(c, a, "end", true);
 }
 
-static int enter(struct ctl *c, struct ctl_args *a, const char *list, const char *usage,
-                 const struct ctl_column *columns)
+int ctl_li_post_form(struct ctl *c, const char *path, const char *file,
+                     const struct ctl_column *columns)
 {
     json_t *form = NULL, *item = NULL;
-    struct opts o = {.a = a};
+    int rc = ctl_read_json(file, &form);
 
-    opt_end(&o, 1, usage);
-    if (o.rc == CTL_OK) {
-        o.rc = ctl_read_json(a->v[0], &form);
+    if (rc == CTL_OK && !json_is_object(form)) {
+        rc = ctl_fail(CTL_USAGE, "%s: no JSON object; 'li form' has one to fill in", file);
     }
-    if (o.rc == CTL_OK && !json_is_object(form)) {
-        o.rc = ctl_fail(CTL_USAGE, "%s: no JSON object; 'li form' has one to fill in", a->v[0]);
-    }
-    if (o.rc == CTL_OK) {
-        o.rc = ctl_post(c, list, json_incref(form), &item);
+    if (rc == CTL_OK) {
+        rc = ctl_post(c, path, json_incref(form), &item);
     }
     json_decref(form);
-    return o.rc == CTL_OK ? show(c, item, columns) : o.rc;
+    return rc == CTL_OK ? ctl_li_print(c, item, columns) : rc;
 }
 
 int ctl_li_enter(struct ctl *c, struct ctl_args *a)
 {
-    return enter(c, a, "/orders", "li enter FILE|-", ORDER);
-}
+    struct opts o = {.a = a};
 
-int ctl_li_agency_add(struct ctl *c, struct ctl_args *a)
-{
-    return enter(c, a, "/agencies", "li agency-add FILE|-", AGENCIES);
+    opt_end(&o, 1, "li enter FILE|-");
+    return o.rc == CTL_OK ? ctl_li_post_form(c, "/orders", a->v[0], ORDER) : o.rc;
 }
 
 int ctl_li_form(struct ctl *c, struct ctl_args *a)

@@ -148,6 +148,7 @@ enum err li_book_load_agency(struct li_book *b, const json_t *stored)
         !li_place_read(json_object_get(stored, "x2"), &a.x2)) {
         return FAIL(E_PARSE);
     }
+    a.is_retired = json_object_get(stored, "retired_at") != NULL;
     for (size_t i = 0; i < b->n_agencies; i++) {
         at = b->agency[i]->id == a.id ? b->agency[i] : at;
     }

@@ -30,7 +30,8 @@ struct li_agency {
     uint64_t id;
     uint32_t version; /* of PCESP */
     struct li_place cdc, x2;
-    json_t *json; /* owned by the book */
+    bool is_retired; /* takes no new orders */
+    json_t *json;    /* owned by the book */
 };
 
 struct li_entry {
@@ -68,6 +69,17 @@ json_t *li_form_order(const struct li_book *b, const json_t *form, const char *w
 enum li_act { LI_APPROVE, LI_REFUSE, LI_END };
 MUST_CHECK enum err li_act_on(const struct li_entry *entry, enum li_act act, const char *who,
                               const char *reason, uint64_t now_us, json_t **out);
+/* What an agency becomes. Its address or version is changed, and it is retired, by two officers:
+ * one proposes (form: the members that change; {"reason"}), another approves the proposal of that
+ * number ({"change"}), or anybody refuses it ({"change","reason"}). What was is kept in
+ * "history". E_PARSE: errors say why; E_STATE: another proposal waits, none of that number does, it
+ * is retired, or an order of it is not over; E_DENIED: the proposer cannot approve; E_RANGE: its
+ * history is full. */
+enum li_agency_act { LI_AGENCY_CHANGE, LI_AGENCY_RETIRE, LI_AGENCY_APPROVE, LI_AGENCY_REFUSE };
+enum { LI_AGENCY_CHANGES_MAX = 16 };
+MUST_CHECK enum err li_agency_act_on(const struct li_book *b, const struct li_agency *agency,
+                                     enum li_agency_act act, const json_t *form, const char *who,
+                                     uint64_t now_us, json_t *errors, json_t **out);
 const char *li_state_of(const struct li_entry *entry, uint64_t now_us); /* "entered" ... */
 
 /* RFC 3339 in UTC, to the second. */

@@ -8,8 +8,7 @@
 #include "lawful_intercept/book_int.h"
 #include "lawful_intercept/cdc.h"
 
-__attribute__((format(printf, 3, 4))) static void refuse(json_t *errors, const char *pointer,
-                                                         const char *fmt, ...)
+void li_form_wrong(json_t *errors, const char *pointer, const char *fmt, ...)
 {
     char detail[160];
     va_list args;
@@ -26,32 +25,38 @@ __attribute__((format(printf, 3, 4))) static void refuse(json_t *errors, const c
 
 /* ---- fields ------------------------------------------------------------------------------------
  */
-struct text_field {
-    const char *name;
-    size_t min, max;
-    bool is_visible; /* goes into call data: a VisibleString */
-    const char *what;
-};
+/* Words of a person: no blank before them, and nothing that moves a cursor. */
+static bool is_words(struct view text)
+{
+    for (size_t i = 0; i < text.n; i++) {
+        if ((unsigned char)text.p[i] < ' ' || text.p[i] == 0x7F) {
+            return false;
+        }
+    }
+    return (text.n == 0 || text.p[0] != ' ') && cdc_is_text(text);
+}
 
-static void check_text(const json_t *form, const struct text_field *f, json_t *errors)
+void li_form_text(const json_t *form, const struct li_text_field *f, json_t *errors)
 {
     const json_t *v = json_object_get(form, f->name);
     struct view text = view_from(json_string_value(v), json_string_length(v));
     char pointer[40];
 
     snprintf(pointer, sizeof pointer, "/%s", f->name);
-    if (!json_is_string(v)) {
+    if (v == NULL) {
         if (f->min > 0) {
-            refuse(errors, pointer, "%s is missing", f->what);
+            li_form_wrong(errors, pointer, "%s is missing", f->what);
         }
+    } else if (!json_is_string(v)) {
+        li_form_wrong(errors, pointer, "%s is a text", f->what);
     } else if (text.n < f->min || text.n > f->max) {
-        refuse(errors, pointer, "%s has %zu to %zu characters", f->what, f->min, f->max);
-    } else if (f->is_visible ? !cdc_is_visible_text(text) : !cdc_is_text(text)) {
-        refuse(errors, pointer, "%s has characters that it must not have", f->what);
+        li_form_wrong(errors, pointer, "%s has %zu to %zu characters", f->what, f->min, f->max);
+    } else if (!is_words(text) || (f->is_visible && !cdc_is_visible_text(text))) {
+        li_form_wrong(errors, pointer, "%s has characters that it must not have", f->what);
     }
 }
 
-static void check_known(const json_t *form, const char *const *names, json_t *errors)
+void li_form_known(const json_t *form, const char *const *names, const char *at, json_t *errors)
 {
     const char *key = NULL;
     json_t *value = NULL;
@@ -59,105 +64,20 @@ static void check_known(const json_t *form, const char *const *names, json_t *er
     json_object_foreach((json_t *)(uintptr_t)form, key, value)
     {
         bool known = false;
-        char pointer[80];
+        char pointer[120];
         for (size_t i = 0; names[i] != NULL; i++) {
             known = known || strcmp(key, names[i]) == 0;
         }
         if (!known) {
-            snprintf(pointer, sizeof pointer, "/%.70s", key);
-            refuse(errors, pointer, "there is no such field");
+            snprintf(pointer, sizeof pointer, "%s/%.70s", at, key);
+            li_form_wrong(errors, pointer, "there is no such field");
         }
     }
-}
-
-/* ---- agencies ----------------------------------------------------------------------------------
- */
-static void check_place(const json_t *form, const char *name, json_t *errors)
-{
-    static const char *const known[] = {"address", "tls_name", "plain", "framing", NULL};
-    const json_t *o = json_object_get(form, name);
-    const char *framing = li_text(o, "framing");
-    struct li_place p;
-    char pointer[40];
-
-    snprintf(pointer, sizeof pointer, "/%s", name);
-    if (o == NULL || json_is_null(o)) {
-        return;
-    }
-    if (!json_is_object(o) || !li_place_read(o, &p)) {
-        refuse(errors, pointer, "address: a numeric address with its port");
-        return;
-    }
-    check_known(o, known, errors);
-    if (p.is_plain && !net_is_loopback(&p.to)) {
-        refuse(errors, pointer, "plain: only to addresses of this machine");
-    } else if (!p.is_plain && p.tls_name[0] == 0) {
-        refuse(errors, pointer, "tls_name: the name in the agency's certificate is missing");
-    }
-    if (framing[0] != 0 && strcmp(framing, "stream") != 0 && strcmp(framing, "counted") != 0) {
-        refuse(errors, pointer, "framing: stream or counted");
-    }
-}
-
-static uint64_t next_agency(const struct li_book *b)
-{
-    uint64_t most = 0;
-
-    for (size_t i = 0; i < li_book_agencies(b); i++) {
-        const struct li_agency *a = li_book_agency_at(b, i);
-        most = a->id > most ? a->id : most;
-    }
-    return most + 1;
-}
-
-json_t *li_form_agency(const struct li_book *b, const json_t *form, const char *who,
-                       uint64_t now_us, json_t *errors)
-{
-    static const char *const known[] = {"name", "contact", "version", "cdc", "x2", NULL};
-    static const struct text_field name = {"name", 1, LI_NAME_MAX - 1, false, "the agency's name"};
-    static const struct text_field contact = {"contact", 1, 200, false,
-                                              "whom to call there at any hour"};
-    const json_t *version = json_object_get(form, "version");
-    json_t *made = NULL;
-    char at[24];
-
-    check_known(form, known, errors);
-    check_text(form, &name, errors);
-    check_text(form, &contact, errors);
-    check_place(form, "cdc", errors);
-    check_place(form, "x2", errors);
-    if (version != NULL && json_integer_value(version) != 3 && json_integer_value(version) != 4) {
-        refuse(errors, "/version", "3 or 4");
-    }
-    if (!json_is_object(json_object_get(form, "cdc")) &&
-        !json_is_object(json_object_get(form, "x2"))) {
-        refuse(errors, "", "neither cdc nor x2: nothing could be delivered");
-    }
-    for (size_t i = 0; i < li_book_agencies(b); i++) {
-        if (strcmp(li_text(li_book_agency_at(b, i)->json, "name"), li_text(form, "name")) == 0) {
-            refuse(errors, "/name", "there is an agency of that name");
-        }
-    }
-    if (json_array_size(errors) != 0) {
-        return NULL;
-    }
-    li_time_write(now_us, at);
-    made = json_deep_copy(form);
-    if (made == NULL ||
-        json_object_set_new(made, "agency", json_integer((json_int_t)next_agency(b))) != 0 ||
-        json_object_set_new(made, "version",
-                            json_integer(version != NULL ? json_integer_value(version) : 4)) != 0 ||
-        json_object_set_new(made, "entered_by", json_string(who)) != 0 ||
-        json_object_set_new(made, "entered_at", json_string(at)) != 0) {
-        json_decref(made);
-        return NULL;
-    }
-    return made;
 }
 
 /* ---- orders ------------------------------------------------------------------------------------
  */
-static const struct text_field order_texts[] = {
+static const struct li_text_field order_texts[] = {
     {"case_id", 1, LI_CASE_MAX - 1, true, "the agency's case id"},
     {"presented_by", 1, 200, false, "who of the agency presented the order"},
     {"signed_by", 1, 200, false, "who signed the authorisation"},
@@ -182,18 +102,18 @@ static void check_target(const json_t *form, json_t *errors)
     uint8_t bti[16];
 
     if (!json_is_object(t) || json_object_size(t) != 1) {
-        refuse(errors, "/target", "exactly one of line, number and bti");
+        li_form_wrong(errors, "/target", "exactly one of line, number and bti");
         return;
     }
-    check_known(t, known, errors);
+    li_form_known(t, known, "/target", errors);
     if (json_object_get(t, "line") != NULL && li_number(t, "line") == 0) {
-        refuse(errors, "/target/line", "the number of a line");
+        li_form_wrong(errors, "/target/line", "the number of a line");
     } else if (json_object_get(t, "number") != NULL && !is_e164(li_text(t, "number"))) {
-        refuse(errors, "/target/number", "an E.164 number with its +");
+        li_form_wrong(errors, "/target/number", "an E.164 number with its +");
     } else if (json_object_get(t, "bti") != NULL &&
                (strlen(li_text(t, "bti")) != 32 ||
                 hex_get(view_of(li_text(t, "bti")), bti, sizeof bti) != E_OK)) {
-        refuse(errors, "/target/bti", "32 hexadecimal digits");
+        li_form_wrong(errors, "/target/bti", "32 hexadecimal digits");
     }
 }
 
@@ -204,15 +124,15 @@ static void check_times(const json_t *form, uint64_t now_us, json_t *errors)
     bool has_end = li_time_read(li_text(form, "ends_at"), &ends);
 
     if (!has_start) {
-        refuse(errors, "/starts_at", "a time like 2026-01-31T08:00:00Z is missing");
+        li_form_wrong(errors, "/starts_at", "a time like 2026-01-31T08:00:00Z is missing");
     }
     if (!has_end) {
-        refuse(errors, "/ends_at", "a time like 2026-01-31T08:00:00Z is missing");
+        li_form_wrong(errors, "/ends_at", "a time like 2026-01-31T08:00:00Z is missing");
     }
     if (has_start && has_end && ends <= starts) {
-        refuse(errors, "/ends_at", "not behind starts_at");
+        li_form_wrong(errors, "/ends_at", "not behind starts_at");
     } else if (has_end && ends <= now_us) {
-        refuse(errors, "/ends_at", "the order has expired");
+        li_form_wrong(errors, "/ends_at", "the order has expired");
     }
 }
 
@@ -260,24 +180,27 @@ json_t *li_form_order(const struct li_book *b, const json_t *form, const char *w
         "agency",    "case_id",     "type",  "target", "starts_at", "ends_at", "presented_by",
         "signed_by", "responsible", "court", "docket", "digits",    NULL};
     const json_t *digits = json_object_get(form, "digits");
+    const struct li_agency *agency = li_book_agency(b, li_number(form, "agency"));
     enum li_type type = LI_CONTENT;
 
-    check_known(form, known, errors);
+    li_form_known(form, known, "", errors);
     for (size_t i = 0; i < sizeof order_texts / sizeof order_texts[0]; i++) {
-        check_text(form, &order_texts[i], errors);
+        li_form_text(form, &order_texts[i], errors);
     }
     if (!li_type_read(li_text(form, "type"), &type)) {
-        refuse(errors, "/type", "pen_register, trap_and_trace, pen_and_trap or content");
+        li_form_wrong(errors, "/type", "pen_register, trap_and_trace, pen_and_trap or content");
     }
-    if (li_book_agency(b, li_number(form, "agency")) == NULL) {
-        refuse(errors, "/agency", "there is no such agency");
+    if (agency == NULL) {
+        li_form_wrong(errors, "/agency", "there is no such agency");
+    } else if (agency->is_retired) {
+        li_form_wrong(errors, "/agency", "the agency is retired");
     }
     if (digits != NULL && !json_is_boolean(digits)) {
-        refuse(errors, "/digits", "true or false");
+        li_form_wrong(errors, "/digits", "true or false");
     } else if (json_is_true(digits) && type == LI_TRAP_AND_TRACE) {
-        refuse(errors, "/digits",
-               "a trap and trace order is of calls that the subject does not "
-               "dial");
+        li_form_wrong(errors, "/digits",
+                      "a trap and trace order is of calls that the subject does not "
+                      "dial");
     }
     check_target(form, errors);
     check_times(form, now_us, errors);

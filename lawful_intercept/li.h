@@ -35,6 +35,9 @@ json_t *li_enter(struct li *l, enum li_kind kind, const json_t *form, const char
                  json_t *errors, enum err *e);
 json_t *li_act(struct li *l, uint64_t order, enum li_act act, const char *who, const char *reason,
                enum err *e);
+/* Of an agency (book.h), with the form that the act takes. Of E_STATE too errors may say more. */
+json_t *li_change(struct li *l, uint64_t agency, enum li_agency_act act, const json_t *form,
+                  const char *who, json_t *errors, enum err *e);
 json_t *li_show(struct li *l, enum li_kind kind, uint64_t id, enum err *e); /* id 0: all of them */
 json_t *li_state(struct li *l);                                             /* deliveries, tap */
 

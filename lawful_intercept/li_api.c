@@ -53,7 +53,8 @@ static void problem_of(struct exchange *x, enum err e)
     } all[] = {{E_NOTFOUND, 404, "there is no such thing"},
                {E_STATE, 409, "it is not in the state for that"},
                {E_EXISTS, 409, "somebody else was quicker: look again"},
-               {E_DENIED, 403, "who entered an order cannot approve it"},
+               {E_DENIED, 403, "nobody approves what he entered himself"},
+               {E_RANGE, 409, "it was changed too often: retire it, and enter a new one"},
                {E_IO, 503, "the database is away: nothing was changed"}};
 
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
@@ -144,19 +145,59 @@ static void enter_order(struct exchange *x)
     enter(x, LI_ITEM_ORDER);
 }
 
+static void change(struct exchange *x, enum li_agency_act what)
+{
+    json_t *errors = json_array(), *v = NULL;
+    enum err e = E_NOMEM;
+
+    v = errors != NULL ? li_change(x->api->li, x->id, what, x->body, x->who, errors, &e) : NULL;
+    if (e == E_PARSE) {
+        problem(x, 422, "the form cannot be taken", errors);
+    } else if (e == E_STATE) {
+        problem(x, 409, "it is not in the state for that", errors);
+    } else {
+        json_decref(errors);
+        answer(x, 200, v, e);
+    }
+}
+
+static void change_agency(struct exchange *x)
+{
+    change(x, LI_AGENCY_CHANGE);
+}
+
+static void retire_agency(struct exchange *x)
+{
+    change(x, LI_AGENCY_RETIRE);
+}
+
+static void approve_agency(struct exchange *x)
+{
+    change(x, LI_AGENCY_APPROVE);
+}
+
+static void refuse_agency(struct exchange *x)
+{
+    change(x, LI_AGENCY_REFUSE);
+}
+
 static void act(struct exchange *x, enum li_act what)
 {
-    const char *reason = li_text(x->body, "reason");
-    enum err e = E_OK;
-    json_t *v = NULL;
+    static const char *const known[] = {"reason", NULL};
+    const struct li_text_field field = {"reason", what == LI_APPROVE ? 0 : 1, 400, false,
+                                        "the reason"};
+    json_t *errors = json_array(), *v = NULL;
+    enum err e = E_NOMEM;
 
-    if (strlen(reason) > 400 || (what != LI_APPROVE && reason[0] == 0)) {
-        problem(x, 422, "a reason of 1 to 400 octets",
-                json_pack("[{s:s,s:s}]", "pointer", "/reason", "detail",
-                          "missing, or longer than 400 octets"));
+    li_form_known(x->body, known, "", errors);
+    li_form_text(x->body, &field, errors);
+    if (errors != NULL && json_array_size(errors) > 0) {
+        problem(x, 422, "the form cannot be taken", errors);
         return;
     }
-    v = li_act(x->api->li, x->id, what, x->who, reason, &e);
+    v = errors != NULL ? li_act(x->api->li, x->id, what, x->who, li_text(x->body, "reason"), &e)
+                       : NULL;
+    json_decref(errors);
     answer(x, 200, v, e);
 }
 
@@ -260,6 +301,10 @@ static const struct operation operations[] = {
     {"GET", "agencies", "", false, false, list_agencies},
     {"POST", "agencies", "", false, true, enter_agency},
     {"GET", "agencies", "", true, false, show_agency},
+    {"POST", "agencies", "change", true, true, change_agency},
+    {"POST", "agencies", "retire", true, true, retire_agency},
+    {"POST", "agencies", "approve", true, true, approve_agency},
+    {"POST", "agencies", "refuse", true, true, refuse_agency},
     {"GET", "orders", "", false, false, list_orders},
     {"POST", "orders", "", false, true, enter_order},
     {"GET", "orders", "", true, false, show_order},

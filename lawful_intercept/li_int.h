@@ -19,6 +19,7 @@ struct li_place_run { /* one order to one place */
     uint64_t order;
     enum li_channel channel;
     const char *channel_name;
+    struct li_place to; /* as the agency had it when the delivery began */
     struct spool *spool;
     struct li_delivery *delivery;
     uint32_t sequence;   /* of X2 PDUs */

@@ -12,11 +12,11 @@ static const char *const id_names[] = {[LI_ITEM_AGENCY] = "agency", [LI_ITEM_ORD
 
 /* Into the database, then into the book; the other nodes read it there. One act at a time; the tap
  * is read meanwhile, however long the database takes. */
-static enum err store(struct li *l, enum li_kind kind, const json_t *item, bool is_new,
+static enum err store(struct li *l, enum li_kind kind, const json_t *item, const json_t *was,
                       const char *who, const char *action)
 {
-    enum err e = li_store_write(l->cfg.store, kind, li_number(item, id_names[kind]), item, is_new,
-                                who, action);
+    enum err e =
+        li_store_write(l->cfg.store, kind, li_number(item, id_names[kind]), item, was, who, action);
 
     TRY(e);
     pthread_mutex_lock(&l->lock);
@@ -50,7 +50,7 @@ json_t *li_enter(struct li *l, enum li_kind kind, const json_t *form, const char
     pthread_mutex_lock(&l->officers);
     made = form_of(l, kind, form, who, errors);
     if (made != NULL) {
-        *e = store(l, kind, made, true, who,
+        *e = store(l, kind, made, NULL, who,
                    kind == LI_ITEM_AGENCY ? "agency entered" : "order entered");
     } else {
         *e = json_array_size(errors) > 0 ? E_PARSE : E_NOMEM;
@@ -65,23 +65,33 @@ json_t *li_enter(struct li *l, enum li_kind kind, const json_t *form, const char
     return made;
 }
 
+static bool is_for_nobody(const struct li *l, const struct li_entry *entry)
+{
+    const struct li_agency *agency = li_book_agency(l->book, entry->agency);
+
+    return agency == NULL || agency->is_retired;
+}
+
 json_t *li_act(struct li *l, uint64_t order, enum li_act act, const char *who, const char *reason,
                enum err *e)
 {
     static const char *const words[] = {
         [LI_APPROVE] = "order approved", [LI_REFUSE] = "order refused", [LI_END] = "order ended"};
     const struct li_entry *entry = NULL;
-    json_t *made = NULL;
+    json_t *made = NULL, *was = NULL;
     char object[40];
 
     pthread_mutex_lock(&l->officers);
     pthread_mutex_lock(&l->lock);
     entry = li_book_order(l->book, order);
     *e = entry == NULL ? E_NOTFOUND
-                       : li_act_on(entry, act, who, reason, clock_wall_us(clock_system()), &made);
+         : act == LI_APPROVE && is_for_nobody(l, entry)
+             ? E_STATE
+             : li_act_on(entry, act, who, reason, clock_wall_us(clock_system()), &made);
+    was = *e == E_OK ? json_deep_copy(entry->json) : NULL;
     pthread_mutex_unlock(&l->lock);
     if (*e == E_OK) {
-        *e = store(l, LI_ITEM_ORDER, made, false, who, words[act]);
+        *e = was != NULL ? store(l, LI_ITEM_ORDER, made, was, who, words[act]) : E_NOMEM;
     } else if (*e == E_DENIED) {
         snprintf(object, sizeof object, "order:%llu", (unsigned long long)order);
         LOG(LV_WARN, "order.self_approval", KV("order", order));
@@ -89,6 +99,49 @@ json_t *li_act(struct li *l, uint64_t order, enum li_act act, const char *who, c
                "nothing happened");
     }
     pthread_mutex_unlock(&l->officers);
+    json_decref(was);
+    if (*e != E_OK) {
+        json_decref(made);
+        made = NULL;
+    }
+    return made;
+}
+
+static void note_own(struct li *l, uint64_t agency, const char *who)
+{
+    char object[40];
+
+    snprintf(object, sizeof object, "agency:%llu", (unsigned long long)agency);
+    LOG(LV_WARN, "agency.self_approval", KV("agency", agency));
+    IGNORE(li_store_note(l->cfg.store, who, "own proposal not approved", object),
+           "nothing happened");
+}
+
+json_t *li_change(struct li *l, uint64_t agency, enum li_agency_act act, const json_t *form,
+                  const char *who, json_t *errors, enum err *e)
+{
+    static const char *const words[] = {[LI_AGENCY_CHANGE] = "change of agency proposed",
+                                        [LI_AGENCY_RETIRE] = "end of agency proposed",
+                                        [LI_AGENCY_APPROVE] = "proposal for agency approved",
+                                        [LI_AGENCY_REFUSE] = "proposal for agency refused"};
+    const struct li_agency *a = NULL;
+    json_t *made = NULL, *was = NULL;
+
+    pthread_mutex_lock(&l->officers);
+    pthread_mutex_lock(&l->lock);
+    a = li_book_agency(l->book, agency);
+    *e = a == NULL ? E_NOTFOUND
+                   : li_agency_act_on(l->book, a, act, form, who, clock_wall_us(clock_system()),
+                                      errors, &made);
+    was = *e == E_OK ? json_deep_copy(a->json) : NULL;
+    pthread_mutex_unlock(&l->lock);
+    if (*e == E_OK) {
+        *e = was != NULL ? store(l, LI_ITEM_AGENCY, made, was, who, words[act]) : E_NOMEM;
+    } else if (*e == E_DENIED) {
+        note_own(l, agency, who);
+    }
+    pthread_mutex_unlock(&l->officers);
+    json_decref(was);
     if (*e != E_OK) {
         json_decref(made);
         made = NULL;

@@ -7,6 +7,8 @@
 #include "base/mem.h"
 #include "lawful_intercept/li_int.h"
 
+enum { NAME_BYTES = 80 };
+
 static const char *const channel_names[LI_CHANNELS] = {"cdc", "x2"};
 
 struct li_place_run *li_place_of(struct li *l, uint64_t order, enum li_channel channel)
@@ -17,6 +19,14 @@ struct li_place_run *li_place_of(struct li *l, uint64_t order, enum li_channel c
         }
     }
     return NULL;
+}
+
+static void name_of(const struct li_entry *entry, enum li_channel channel, char out[NAME_BYTES])
+{
+    char xid[2 * LI_XID_BYTES + 1];
+
+    hex_put(entry->order.xid, sizeof entry->order.xid, xid);
+    snprintf(out, NAME_BYTES, "%s-%s", xid, channel_names[channel]);
 }
 
 static void close_place(struct li_place_run *p, unsigned linger_ms)
@@ -53,7 +63,7 @@ static enum err open_place(struct li *l, const struct li_entry *entry, enum li_c
                            const struct li_place *to)
 {
     struct li_place_run *p = mem_zalloc(sizeof *p);
-    char xid[2 * LI_XID_BYTES + 1], name[80], folder[LI_PATH_BYTES + 80];
+    char name[NAME_BYTES], folder[LI_PATH_BYTES + NAME_BYTES];
     struct spool_cfg cfg = {
         .folder = folder, .name = name, .key = l->key, .max_bytes = l->cfg.spool_bytes};
     struct spool_facts facts;
@@ -67,8 +77,8 @@ static enum err open_place(struct li *l, const struct li_entry *entry, enum li_c
     p->channel = channel;
     p->channel_name = channel_names[channel];
     p->opened_us = clock_wall_us(clock_system());
-    hex_put(entry->order.xid, sizeof entry->order.xid, xid);
-    snprintf(name, sizeof name, "%s-%s", xid, channel_names[channel]);
+    p->to = *to;
+    name_of(entry, channel, name);
     snprintf(folder, sizeof folder, "%s/%s", l->spool, name);
     TRY(spool_open(&cfg, &p->spool));
     spool_facts_of(p->spool, &facts);
@@ -130,10 +140,63 @@ static void follow_order(struct li *l, const struct li_entry *entry, uint64_t no
     }
 }
 
+/* Two officers gave the agency another address: NULL: they did not. */
+static const struct li_place *moved_to(const struct li *l, const struct li_place_run *p)
+{
+    const struct li_entry *entry = li_book_order(l->book, p->order);
+    const struct li_agency *agency = entry != NULL ? li_book_agency(l->book, entry->agency) : NULL;
+    const struct li_place *to = NULL;
+
+    if (agency == NULL) {
+        return NULL;
+    }
+    to = p->channel == LI_CHANNEL_X2 ? &agency->x2 : &agency->cdc;
+    return to->is_set &&
+                   (!net_eq(&to->to, &p->to.to) || to->is_plain != p->to.is_plain ||
+                    to->is_counted != p->to.is_counted || strcmp(to->tls_name, p->to.tls_name) != 0)
+               ? to
+               : NULL;
+}
+
+/* The spool stays; what of it is not settled goes to the new address. */
+static enum err move_place(struct li *l, struct li_place_run *p, const struct li_place *to)
+{
+    const struct li_entry *entry = li_book_order(l->book, p->order);
+    char name[NAME_BYTES];
+    enum err e = E_OK;
+
+    li_delivery_stop(p->delivery, 0);
+    p->delivery = NULL;
+    p->to = *to;
+    name_of(entry, p->channel, name);
+    e = start_delivery(l, p, name, to);
+    if (e != E_OK) {
+        LOG(LV_ERROR, "place.failed", KV("place", (const char *)name), KV_ERR(e));
+    }
+    return e;
+}
+
+static void follow_moves(struct li *l)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < l->n_places; i++) {
+        struct li_place_run *p = l->place[i];
+        const struct li_place *to = moved_to(l, p);
+        if (to != NULL && move_place(l, p, to) != E_OK) {
+            close_place(p, 0); /* an order that runs opens it again */
+        } else {
+            l->place[kept++] = p;
+        }
+    }
+    l->n_places = kept;
+}
+
 void li_places_follow(struct li *l, uint64_t now_us)
 {
     size_t kept = 0;
 
+    follow_moves(l);
     for (size_t i = 0; i < li_book_orders(l->book); i++) {
         follow_order(l, li_book_order_at(l->book, i), now_us);
     }

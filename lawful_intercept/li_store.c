@@ -421,8 +421,31 @@ out:
     return e;
 }
 
+/* Within a transaction that has the lock: whether the item is still what somebody began with. */
+static enum err check_was(struct li_store *s, const char *aad, const struct pg_param key[2],
+                          const json_t *was)
+{
+    uint8_t *sealed = mem_zalloc(ITEM_MAX + 64);
+    struct pg_result *r = NULL;
+    json_t *now = NULL;
+    size_t n = 0;
+    enum err e = sealed != NULL ? E_OK : FAIL(E_NOMEM);
+
+    TRY(e);
+    TRY(query(s, "SELECT sealed FROM item WHERE kind = $1 AND id = $2::bigint", key, 2, &r));
+    TRY(pg_rows(r) == 1 ? E_OK : FAIL(E_EXISTS));
+    TRY(pg_octets(r, 0, 0, sealed, ITEM_MAX + 64, &n));
+    TRY(open_json(s, aad, sealed, n, &now));
+    e = json_equal(now, was) ? E_OK : FAIL(E_EXISTS);
+out:
+    json_decref(now);
+    pg_result_free(r);
+    mem_free(sealed);
+    return e;
+}
+
 static enum err put_item(struct li_store *s, enum li_kind kind, uint64_t id, const json_t *item,
-                         bool is_new)
+                         const json_t *was)
 {
     struct pg_param p[3];
     uint8_t *sealed = NULL;
@@ -431,15 +454,16 @@ static enum err put_item(struct li_store *s, enum li_kind kind, uint64_t id, con
     enum err e = E_OK;
 
     item_aad(kind, id, aad);
-    TRY(seal_json(s, aad, item, &sealed, &n));
     snprintf(number, sizeof number, "%llu", (unsigned long long)id);
     p[0] = PG_TEXT(view_of(kinds[kind]));
     p[1] = PG_TEXT(view_of(number));
+    TRY(was != NULL ? check_was(s, aad, p, was) : E_OK);
+    TRY(seal_json(s, aad, item, &sealed, &n));
     p[2] = PG_BYTES(view_from(sealed, n));
     e = run(s,
-            is_new ? "INSERT INTO item (kind, id, sealed) VALUES ($1, $2::bigint, $3)"
-                   : "UPDATE item SET sealed = $3, version = nextval('item_version') "
-                     "WHERE kind = $1 AND id = $2::bigint",
+            was == NULL ? "INSERT INTO item (kind, id, sealed) VALUES ($1, $2::bigint, $3)"
+                        : "UPDATE item SET sealed = $3, version = nextval('item_version') "
+                          "WHERE kind = $1 AND id = $2::bigint",
             p, 3);
 out:
     mem_free(sealed);
@@ -471,7 +495,7 @@ static enum err finish(struct li_store *s, enum err e)
 }
 
 enum err li_store_write(struct li_store *s, enum li_kind kind, uint64_t id, const json_t *item,
-                        bool is_new, const char *who, const char *action)
+                        const json_t *was, const char *who, const char *action)
 {
     char object[AAD_MAX];
     enum err e = E_OK;
@@ -479,7 +503,7 @@ enum err li_store_write(struct li_store *s, enum li_kind kind, uint64_t id, cons
     item_aad(kind, id, object);
     pthread_mutex_lock(&s->lock);
     TRY(begin(s));
-    TRY(put_item(s, kind, id, item, is_new));
+    TRY(put_item(s, kind, id, item, was));
     TRY(add_event(s, who, action, object));
 out:
     e = finish(s, e);

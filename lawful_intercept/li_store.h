@@ -6,8 +6,9 @@
  * item:  01 | nonce (12) | AES-256-GCM(HKDF(key, "headgate li item v1"), nonce, AAD kind ":" id,
  * JSON) event: the same with AAD "event:" seq; hash = SHA-256(seq ":" at ":" hex of sealed ":" hex
  * of prev). Writes are ordered by an advisory lock, so that versions become visible in their order.
- * Errors     E_IO: the database is away (nothing was changed); E_EXISTS: that id is taken already.
- * Threads    any: one lock, one connection. */
+ * Errors     E_IO: the database is away (nothing was changed); E_EXISTS: that id is taken already,
+ * or the item is not what the officer's act began with: another node was quicker. Threads    any:
+ * one lock, one connection. */
 #ifndef LAWFUL_INTERCEPT_LI_STORE_H
 #define LAWFUL_INTERCEPT_LI_STORE_H
 
@@ -36,9 +37,10 @@ typedef enum err li_item_fn(void *arg, enum li_kind kind, const json_t *item);
  * database is away (*from_copy). E_IO: away, and nothing new. */
 MUST_CHECK enum err li_store_read(struct li_store *s, li_item_fn *fn, void *arg, bool *from_copy);
 
-/* An officer's act: the item and the event, or neither. is_new: it must not be there yet. */
+/* An officer's act: the item and the event, or neither. was: what the act began with; NULL: it must
+ * not be there yet. */
 MUST_CHECK enum err li_store_write(struct li_store *s, enum li_kind kind, uint64_t id,
-                                   const json_t *item, bool is_new, const char *who,
+                                   const json_t *item, const json_t *was, const char *who,
                                    const char *action);
 /* What changed nothing: refusals, reading of records. */
 MUST_CHECK enum err li_store_note(struct li_store *s, const char *who, const char *action,

@@ -3,7 +3,7 @@ import hashlib
 import json
 
 from hglib import Failed, wait_for
-from lawful import LiTest
+from lawful import Agency, LiTest
 from stacked import at_once
 
 ALICE, BOB, CAROL = "+12125550101", "+12125550102", "+12125550103"
@@ -104,6 +104,26 @@ class Delivery(LiTest):
         self.assertEqual(len(opened), 1, "the same content id before and after")
         self.end(order)
 
+    def test_an_agency_that_moves_gets_what_waits_at_its_new_place(self):
+        mauve = self.agency("mauve", 23, tls=False)
+        order = self.order(mauve, {"line": self.line_of(BOB)}, case="MAUVE-1")
+        self.talk(self.bob, self.carol, CAROL, "--transport", "udp")
+        mauve.wait_for("Release", "MAUVE-1")
+        mauve.stop()
+        self.talk(self.bob, self.carol, CAROL, "--transport", "udp")
+        moved = Agency(self.stack, "moved", f"{self.stack.net}24", tls=False)
+        self.addCleanup(moved.stop)
+        self.done("anna", "POST", f"agencies/{mauve.id}/change", {"cdc": {"address": f"{moved.ip}:9900", "plain": True}})
+        self.assertEqual(moved.said, [])
+        self.done("bert", "POST", f"agencies/{mauve.id}/approve", {"change": 1})
+        released = lambda: {m["call"] for a in (mauve, moved) for m in a.said if m["kind"] == "Release"}
+        wait_for("what waited, at the new place", lambda: len(released()) == 2)
+        self.talk(self.bob, self.carol, CAROL, "--transport", "udp")
+        wait_for("the call after the move", lambda: len(released()) == 3)
+        at = [m["at"] for m in moved.said]
+        self.assertEqual(at, sorted(at))
+        self.end(order)
+
     # ---- officers
     def refused(self, name, body, pointer, path="orders"):
         status, answer = self.officer(name, "POST", path, body)
@@ -120,7 +140,7 @@ class Delivery(LiTest):
             with self.subTest(field=field, value=value):
                 self.refused("anna", {**form, field: value}, "/" + field)
         self.refused("anna", {**form, "target": {"number": "12125550101"}}, "/target/number")
-        self.refused("anna", {"name": "x", "contact": "y", "cdc": {"address": "192.0.2.1:9", "plain": True}}, "/cdc", "agencies")
+        self.refused("anna", {"name": "x", "contact": "y", "cdc": {"address": "192.0.2.1:9", "plain": True}}, "/cdc/plain", "agencies")
 
     def test_nobody_activates_alone_and_strangers_learn_nothing(self):
         form = self.form(self.blue, {"line": 1})

@@ -71,7 +71,7 @@ li:
         self.assertIn(f"state: entered\nagency: {self.green}\ncase_id: FORM-1\n", shown)
         self.assertIn(f"target: number {NUMBER}\n", shown)
         order = shown.split("\n", maxsplit=1)[0].removeprefix("order: ")
-        self.refused(1, "who entered an order cannot approve it", "anna", "approve", order)
+        self.refused(1, "nobody approves what he entered himself", "anna", "approve", order)
         self.assertIn("state: active\n", self.li("dora", "li", "approve", order))
         self.assertRegex(self.li("bert", "li", "orders", "--state", "active"), rf"(?m)^{order} +active +content +number \{NUMBER} ")
         self.assertEqual(self.li_json("bert", "orders", "--agency", "99"), [])
@@ -133,6 +133,56 @@ li:
         asked = self.heard("whoami")
         self.assertEqual(asked.split(" HTTP")[0], "GET /api/v1/me")
         self.assertIn("Authorization: Bearer for.headgate-admin", asked)
+
+    # ---- agencies
+    def test_an_agency_changes_when_two_officers_say_so(self):
+        form = {"name": "grey", "contact": "duty desk", "cdc": {"address": "127.0.0.1:9", "plain": True}}
+        grey = str(self.li_json("anna", "agency-add", "-", said=form)["agency"])
+        shown = self.li("anna", "li", "agency-change", grey, "-", said={"version": 3, "cdc": {"address": "127.0.0.1:10", "plain": True}})
+        self.assertIn('version: 4\ncdc: 127.0.0.1:9 plain\n', shown)
+        self.assertIn('proposed: 1 by anna: change {"cdc": {"address": "127.0.0.1:10", "plain": true}, "version": 3}\n', shown)
+        self.refused(1, "nobody approves what he entered himself", "anna", "agency-approve", grey, "1")
+        self.refused(1, "/change: no proposal of that number waits", "bert", "agency-approve", grey, "2")
+        self.refused(1, "another proposal waits", "bert", "agency-change", grey, "-", text='{"contact": "x"}')
+        self.assertIn("version: 3\ncdc: 127.0.0.1:10 plain\n", self.li("bert", "li", "agency-approve", grey, "1"))
+        err = self.refused(64, "the form cannot be taken", "bert", "agency-change", grey, "-", text='{"cdc": {"address": "192.0.2.1:9"}}')
+        self.assertIn("/cdc/tls_name: ", err)
+        self.li("bert", "li", "agency-change", grey, "-", said={"contact": "x"})
+        self.assertEqual(self.li_json("bert", "agency-refuse", grey, "2", "--reason", "a mistake")["history"][1]["refusal"], "a mistake")
+        order = self.entered(agency=int(grey))
+        self.li("anna", "li", "agency-retire", grey, "--reason", "merged")
+        self.refused(1, "not all of its orders are over", "bert", "agency-approve", grey, "3")
+        self.li("bert", "li", "refuse", order, "--reason", "moved")
+        self.assertTrue(self.li_json("bert", "agency-approve", grey, "3")["retired_at"])
+        self.assertRegex(self.li("bert", "li", "agencies"), rf"(?m)^{grey} +grey +3 +127.0.0.1:10 plain +- +2\d{{3}}-")
+        self.assertIn("/agency: the agency is retired",
+                      self.refused(64, "the form", "anna", "enter", "-", text=json.dumps(self.order_form(agency=int(grey)))))
+        told = [(e["who"], e["action"]) for e in self.li_json("bert", "events") if e["object"] == f"agency:{grey}"]
+        self.assertEqual(told, [("anna", "agency entered"), ("anna", "change of agency proposed"), ("anna", "own proposal not approved"),
+                                ("bert", "proposal for agency approved"), ("bert", "change of agency proposed"),
+                                ("bert", "proposal for agency refused"), ("anna", "end of agency proposed"),
+                                ("bert", "proposal for agency approved")])
+
+    def test_an_act_upon_what_another_node_changed_is_lost_by_nobody(self):
+        order = self.entered()
+        sealed = self.sealed(order)
+        self.li("bert", "li", "approve", order)
+        approved = self.sealed(order)
+        self.seal(order, sealed)  # as if another node had written what this one has not read yet
+        self.refused(1, "somebody else was quicker: look again", "bert", "end", order, "--reason", "x")
+        self.assertEqual(self.sealed(order), sealed)
+        self.seal(order, approved)
+        self.assertEqual(self.li_json("bert", "end", order, "--reason", "x")["state"], "over")
+
+    def li_sql(self, text):
+        return subprocess.run(["psql", "-qAtX", "-v", "ON_ERROR_STOP=1", "-h", str(self.stack.pg_host), "-U", "headgate", "-d", "headgate_li",
+                               "-c", text], check=True, capture_output=True, text=True, timeout=30).stdout.strip()
+
+    def sealed(self, order):
+        return self.li_sql(f"SELECT encode(sealed, 'hex') FROM item WHERE kind = 'order' AND id = {order}")
+
+    def seal(self, order, octets):
+        self.li_sql(f"UPDATE item SET sealed = decode('{octets}', 'hex') WHERE kind = 'order' AND id = {order}")
 
     def test_a_certified_record_is_verified_without_anybody(self):
         order = self.entered(case_id="RECORD-1", presented_by="Officer Müller")
