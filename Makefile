@@ -27,7 +27,7 @@ LDFLAGS := $(filter -fsanitize% --coverage,$(FLAGS_$(MODE))) -pie -Wl,-z,relro,-
 LDLIBS := -lev -lcares -lcyaml -lyaml -lpq -lhiredis -losipparser2 -lsrtp2 -ljansson -lcurl -lmicrohttpd -lgnutls -lssl -lcrypto -lpthread -lm
 
 # ---- the parts: one archive for each folder, one line for each program ---------------------------
-FOLDERS := base signaling authz routing lawful_intercept gc media provisioning bti admin_api
+FOLDERS := base signaling authz routing lawful_intercept gc media provisioning bti admin_api agency
 MAINS := $(wildcard $(FOLDERS:%=%/*_main.c))
 $(foreach f,$(FOLDERS),$(eval SRC_$f := $(filter-out $(MAINS),$(wildcard $f/*.c))))
 obj = $(patsubst %.c,$(B)/%.o,$1)
@@ -45,6 +45,8 @@ NEED_provisioning := provisioning media signaling authz base
 NEED_bti := bti provisioning media signaling authz base
 # Of gc only the sealing of commands (gc/command.c), which knows base alone.
 NEED_admin_api := admin_api routing gc base
+# Its call data and X2 are lawful_intercept's codecs; of signaling the reader of session descriptions.
+NEED_agency := agency lawful_intercept media signaling base
 NEED_scenario := gc lawful_intercept signaling authz routing base
 
 PROGRAMS := headgate headgate-prov headgate-admin headgate-li headgate-lea bti headgatectl
@@ -53,14 +55,14 @@ MAIN_headgate-prov := provisioning/prov_main.c
 MAIN_bti := bti/bti_main.c
 MAIN_headgate-admin := admin_api/admin_main.c
 MAIN_headgate-li := lawful_intercept/li_main.c
-MAIN_headgate-lea := lawful_intercept/lea_main.c
+MAIN_headgate-lea := agency/lea_main.c
 MAIN_headgatectl := admin_api/ctl_main.c
 DOMAIN_headgate := gc
 DOMAIN_headgate-prov := provisioning
 DOMAIN_bti := bti
 DOMAIN_headgate-admin := admin_api
 DOMAIN_headgate-li := lawful_intercept
-DOMAIN_headgate-lea := lawful_intercept
+DOMAIN_headgate-lea := agency
 DOMAIN_headgatectl := admin_api
 
 # A unit test's name begins with its folder: tests/unit/signaling_frame.c links NEED_signaling.
@@ -180,6 +182,7 @@ T ?= 20
 FUZZ_FLAGS := -std=c17 -g -O1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
 FUZZ_LIBSRC := $(filter-out $(MAINS),$(SRC_base) $(SRC_signaling) $(SRC_authz) $(SRC_routing) $(SRC_media) $(SRC_provisioning)) gc/command.c \
   $(addprefix lawful_intercept/,cdc_read.c cdc_tables.c cdc_write.c message.c spool.c spool_segment.c x2.c) \
+  $(addprefix agency/,calls.c capture.c voice.c words.c) \
   $(addprefix admin_api/,api_check.c api_doc.c api_format.c api_patch.c api_schema.c api_values.c principal_rules.c)
 build/fuzz/%.o: %.c
 	@mkdir -p $(@D)

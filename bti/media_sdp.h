@@ -44,8 +44,4 @@ MUST_CHECK enum err media_modified(struct view sdp, struct net_addr *out_remote,
                                    bool *out_may_send);
 void media_choice_wipe(struct media_choice *c);
 
-size_t base64_put(const uint8_t *p, size_t n, char *dst); /* with NUL: 4 * ((n + 2) / 3) + 1 */
-/* E_PARSE: not base64, or not exactly n octets. */
-MUST_CHECK enum err base64_get(struct view text, uint8_t *dst, size_t n);
-
 #endif

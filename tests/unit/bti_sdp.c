@@ -8,6 +8,7 @@
 /* after the standard headers it needs */
 #include <cmocka.h>
 
+#include "base/base64.h"
 #include "base/mem.h"
 #include "bti/candidate.h"
 #include "bti/media_sdp.h"
