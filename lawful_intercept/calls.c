@@ -1,12 +1,12 @@
 /* The table of live calls, kept by the tap's records. */
-#include "lawful_intercept/calls_int.h"
-
 #include <stdio.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "base/mem.h"
+#include "lawful_intercept/calls_int.h"
 
-enum { CALLS_MAX = 65536 };
+enum { CALLS_MAX = 65536, SWEEP_US = 5000000, DUE_US = 2000000 };
 #define NTP_EPOCH 2208988800u /* seconds from 1900 to 1970 */
 
 /* ---- life --------------------------------------------------------------------------------------
@@ -24,9 +24,12 @@ enum err li_calls_new(const struct li_calls_cfg *cfg, struct li_calls **out)
     TRY(view_to_cstr(view_of(cfg->element), c->element, sizeof c->element));
     c->n_heads = c->cfg.max_calls;
     c->heads = mem_zalloc_array(c->n_heads, sizeof(struct hlink *));
+    c->sip_heads = mem_zalloc_array(c->n_heads, sizeof(struct hlink *));
     c->all = mem_zalloc_array(c->cfg.max_calls, sizeof(struct li_call *));
+    c->seen = mem_zalloc_array(2 * (size_t)LI_SEEN_OUTSIDE, sizeof *c->seen);
     c->key = secret_alloc(sizeof *c->key);
-    if (c->heads == NULL || c->all == NULL || c->key == NULL) {
+    if (c->heads == NULL || c->sip_heads == NULL || c->all == NULL || c->seen == NULL ||
+        c->key == NULL) {
         TRY(FAIL(E_NOMEM));
     }
     TRY(secret_set(c->key, cfg->key->b, cfg->key->n));
@@ -40,12 +43,9 @@ out:
 static void free_call(struct li_call *call)
 {
     hlist_drop(&call->by_id);
-    for (unsigned i = 0; i < LI_SIDES; i++) {
-        if (call->side[i].sdp != NULL) {
-            wipe(call->side[i].sdp, call->side[i].sdp_n); /* media keys */
-        }
-        mem_free(call->side[i].sdp);
-    }
+    hlist_drop(&call->by_sip_id);
+    li_media_fini(call);
+    mem_free(call->leg);
     mem_free(call);
 }
 
@@ -59,40 +59,46 @@ void li_calls_free(struct li_calls *c)
     }
     mem_free(c->all);
     mem_free(c->heads);
-    mem_free(c->order);
+    mem_free(c->sip_heads);
+    mem_free(c->seen);
+    li_match_fini(c);
     secret_release(c->key, sizeof *c->key);
     mem_free(c);
 }
 
 enum err li_calls_orders(struct li_calls *c, const struct li_orders *orders)
 {
-    struct li_order *v = NULL;
+    enum err e = li_match_orders(c, orders);
 
-    if (orders->n > 0) {
-        v = mem_zalloc_array(orders->n, sizeof *v);
-        if (v == NULL) {
-            return FAIL(E_NOMEM);
-        }
-        memcpy(v, orders->v, orders->n * sizeof *v);
-    }
-    mem_free(c->order);
-    c->order = v;
-    c->n_orders = orders->n;
-    return E_OK;
+    c->orders_changed = c->orders_changed || e == E_OK;
+    return e;
 }
 
-/* ---- calls -------------------------------------------------------------------------------------
+/* ---- the table ---------------------------------------------------------------------------------
  */
-static struct hlink **head_of(const struct li_calls *c, struct view id)
+uint64_t li_hash(struct view v)
 {
-    static const uint8_t key[16] = {0}; /* ids are random: nobody chooses them */
+    static const uint8_t key[16] = {0}; /* ids and tags are random: nobody gains by a choice */
+    uint64_t hash = siphash64(key, v);
 
-    return &c->heads[siphash64(key, id) % c->n_heads];
+    return hash != 0 ? hash : 1;
 }
 
-static struct li_call *find(const struct li_calls *c, struct view id)
+void li_copy_text(char *dst, size_t dst_bytes, struct view v)
 {
-    for (struct hlink *p = *head_of(c, id); id.n > 0 && p != NULL; p = p->next) {
+    size_t n = v.n < dst_bytes ? v.n : dst_bytes - 1;
+
+    if (n > 0) {
+        memcpy(dst, v.p, n);
+    }
+    dst[n] = 0;
+}
+
+struct li_call *li_call_of(const struct li_calls *c, struct view id)
+{
+    struct hlink *p = id.n > 0 ? c->heads[li_hash(id) % c->n_heads] : NULL;
+
+    for (; p != NULL; p = p->next) {
         struct li_call *call = HLIST_OF(p, struct li_call, by_id);
         if (view_eq(view_of(call->id), id)) {
             return call;
@@ -101,36 +107,47 @@ static struct li_call *find(const struct li_calls *c, struct view id)
     return NULL;
 }
 
-static void drop(struct li_calls *c, struct li_call *call)
+struct li_call *li_call_of_sip_id(const struct li_calls *c, struct view call_id)
 {
-    for (size_t i = 0; i < c->n; i++) {
-        if (c->all[i] == call) {
-            c->all[i] = c->all[--c->n];
-            break;
+    uint64_t hash = li_hash(call_id);
+
+    for (struct hlink *p = c->sip_heads[hash % c->n_heads]; p != NULL; p = p->next) {
+        struct li_call *call = HLIST_OF(p, struct li_call, by_sip_id);
+        if (call->sip_id == hash) {
+            return call;
         }
     }
+    return NULL;
+}
+
+static void drop(struct li_calls *c, struct li_call *call)
+{
+    c->is_changed = c->is_changed || call->n_legs > 0;
+    c->n_over -= call->is_over;
+    c->all[call->at] = c->all[--c->n];
+    c->all[call->at]->at = call->at;
     free_call(call);
 }
 
-static void forget_oldest(struct li_calls *c)
+/* One that is over, or else that no order asks for, or else the oldest. */
+static void forget_one(struct li_calls *c)
 {
-    struct li_call *oldest = c->all[0];
+    struct li_call *worst = c->all[0];
+    unsigned of_worst = 0;
 
-    for (size_t i = 1; i < c->n; i++) {
-        oldest = c->all[i]->begin_us < oldest->begin_us ? c->all[i] : oldest;
+    for (size_t i = 0; i < c->n; i++) {
+        struct li_call *call = c->all[i];
+        unsigned rank = call->is_over ? 3 : call->n_legs == 0 ? 2 : 1;
+        if (rank > of_worst || (rank == of_worst && call->begin_us < worst->begin_us)) {
+            worst = call;
+            of_worst = rank;
+        }
     }
-    c->forgotten++;
-    drop(c, oldest);
-}
-
-static void copy_text(char *dst, size_t dst_bytes, struct view v)
-{
-    size_t n = v.n < dst_bytes ? v.n : dst_bytes - 1;
-
-    if (n > 0) {
-        memcpy(dst, v.p, n);
+    c->forgotten += of_worst < 3;
+    for (unsigned i = 0; of_worst == 1 && i < worst->n_legs; i++) {
+        LOG(LV_ERROR, "call.not_followed", KV("order", worst->leg[i].order), KV("calls", c->n));
     }
-    dst[n] = 0;
+    drop(c, worst);
 }
 
 /* The same number for all who know the call's id: part of CallId and the correlation of X2. */
@@ -146,35 +163,73 @@ static uint64_t reference_of(struct view id)
     return n;
 }
 
-static void on_begin(struct li_calls *c, const struct tap_record *r)
+struct li_call *li_call_add(struct li_calls *c, struct view id, uint64_t begin_us)
 {
-    struct view id = r->text[0];
     struct li_call *call = NULL;
 
-    if (id.n == 0 || id.n >= LI_ID_BYTES || find(c, id) != NULL) {
-        return;
-    }
     if (c->n == c->cfg.max_calls) {
-        forget_oldest(c);
+        forget_one(c);
     }
     call = mem_zalloc(sizeof *call);
     if (call == NULL) {
         c->forgotten++;
+        LOG(LV_ERROR, "call.not_followed", KV_ERR(E_NOMEM));
+        return NULL;
+    }
+    li_copy_text(call->id, sizeof call->id, id);
+    call->begin_us = begin_us;
+    call->reference = reference_of(id);
+    snprintf(call->sequence, sizeof call->sequence, "%u,%u",
+             (unsigned)(begin_us / 1000000 + NTP_EPOCH), (unsigned)(call->reference >> 32));
+    hlist_push(&c->heads[li_hash(id) % c->n_heads], &call->by_id);
+    call->at = c->n;
+    c->all[c->n++] = call;
+    return call;
+}
+
+void li_call_file(struct li_calls *c, struct li_call *call)
+{
+    hlist_drop(&call->by_sip_id);
+    hlist_push(&c->sip_heads[call->sip_id % c->n_heads], &call->by_sip_id);
+}
+
+/* ---- beginning, way, end -----------------------------------------------------------------------
+ */
+static void on_begin(struct li_calls *c, const struct tap_record *r)
+{
+    struct view id = r->text[0];
+    struct li_call *call = li_call_of(c, id);
+
+    if (id.n == 0 || id.n >= LI_ID_BYTES || (call != NULL && !call->is_over)) {
         return;
     }
-    copy_text(call->id, sizeof call->id, id);
-    call->begin_us = r->at_us;
-    call->reference = reference_of(id);
-    call->is_emergency = r->is_emergency;
-    snprintf(call->sequence, sizeof call->sequence, "%u,%u",
-             (unsigned)(r->at_us / 1000000 + NTP_EPOCH), (unsigned)(call->reference >> 32));
-    call->side[LI_CALLER] =
-        (struct li_side_state){.line = r->line, .trunk = r->trunk, .remote = r->remote};
-    copy_text(call->side[LI_CALLER].number, LI_TEXT_BYTES, r->text[2]);
-    copy_text(call->called, sizeof call->called, r->text[3]);
-    hlist_push(head_of(c, id), &call->by_id);
-    c->all[c->n++] = call;
+    if (call != NULL) {
+        drop(c, call);
+    }
+    call = li_call_add(c, id, r->at_us);
+    if (call == NULL) {
+        return;
+    }
+    call->sip_id = li_hash(r->text[1]);
+    li_call_file(c, call);
+    call->side[LI_CALLER] = (struct li_side_state){.line = r->line,
+                                                   .trunk = r->trunk,
+                                                   .remote = r->remote,
+                                                   .is_stranger = r->party == TAP_STRANGER};
+    li_copy_text(call->side[LI_CALLER].number, LI_TEXT_BYTES, r->text[2]);
+    li_copy_text(call->called, sizeof call->called, r->text[3]);
     li_say_begin(c, call);
+    li_say_transfer(c, call);
+}
+
+/* Somebody outside is known by what the caller asked for, until the call goes on elsewhere. */
+static void name_callee(struct li_call *call)
+{
+    struct li_side_state *callee = &call->side[LI_CALLEE];
+
+    if (call->is_routed && call->redirections == 0 && callee->line == 0) {
+        li_copy_text(callee->uri, sizeof callee->uri, view_of(call->dialled_uri));
+    }
 }
 
 static void on_route(struct li_calls *c, struct li_call *call, const struct tap_record *r)
@@ -182,29 +237,63 @@ static void on_route(struct li_calls *c, struct li_call *call, const struct tap_
     struct li_side_state *callee = &call->side[LI_CALLEE];
     struct li_side_state before = *callee;
     bool was_routed = call->is_routed;
+    bool is_same = was_routed && before.line == r->line &&
+                   view_eq(view_of(before.number), view_sub(r->text[1], 0, LI_TEXT_BYTES - 1));
 
-    callee->line = r->line;
-    callee->trunk = r->trunk;
-    copy_text(callee->number, sizeof callee->number, r->text[1]);
-    copy_text(call->route, sizeof call->route, r->text[2]);
+    li_copy_text(call->route, sizeof call->route, r->text[2]);
     call->is_routed = true;
-    /* Another trunk for the same number is another way, and no other callee. */
-    if (was_routed && before.line == callee->line && strcmp(before.number, callee->number) == 0) {
+    if (is_same) { /* another trunk for the same number is another way, and no other callee */
+        callee->trunk = r->trunk;
         return;
     }
     call->redirections += was_routed;
+    call->is_ringing = false;
+    li_media_forget(call, LI_CALLEE);
+    before.sdp = before.offer = (struct li_sdp){NULL, 0};
+    *callee = (struct li_side_state){.line = r->line, .trunk = r->trunk};
+    li_copy_text(callee->number, sizeof callee->number, r->text[1]);
+    name_callee(call);
     li_say_route(c, call, was_routed ? &before : NULL);
+}
+
+static void on_end(struct li_calls *c, struct li_call *call)
+{
+    li_say_end(c, call);
+    li_media_fini(call);
+    call->is_over = true;
+    call->over_us = c->now_us;
+    c->n_over++;
 }
 
 /* ---- messages ----------------------------------------------------------------------------------
  */
-/* Whose message it is: by line or trunk, and where that does not tell them apart, by address. */
-static enum li_side side_of(const struct li_call *call, const struct tap_record *r)
+bool li_is_party(const struct li_call *call, enum li_side side, const struct tap_record *r)
 {
-    const struct li_side_state *a = &call->side[LI_CALLER], *b = &call->side[LI_CALLEE];
-    bool is_a = a->line == r->line && a->trunk == r->trunk;
-    bool is_b = b->line == r->line && b->trunk == r->trunk;
+    const struct li_side_state *s = &call->side[side];
 
+    if (r->kind == TAP_MESSAGE_IN && !r->is_proven && !s->is_stranger) {
+        return false;
+    }
+    if (s->line != 0 || r->line != 0) {
+        return s->line == r->line;
+    }
+    /* The ways to one number are many; a call that went on elsewhere has one. */
+    return s->trunk == r->trunk || s->trunk == 0 || call->redirections == 0;
+}
+
+/* Whose message it is: tags say it (RFC 3261 section 12), and where they do not, line or trunk, or
+ * the address. */
+static enum li_side side_of(const struct li_call *call, const struct tap_record *r,
+                            const struct li_message *m)
+{
+    const struct li_side_state *a = &call->side[LI_CALLER];
+    bool is_a = li_is_party(call, LI_CALLER, r), is_b = li_is_party(call, LI_CALLEE, r);
+    bool by_caller = call->caller_tag == li_hash(m->from_tag);
+    bool is_in = r->kind == TAP_MESSAGE_IN;
+
+    if (call->caller_tag != 0 && (by_caller || call->caller_tag == li_hash(m->to_tag))) {
+        return by_caller == (is_in == m->is_request) ? LI_CALLER : LI_CALLEE;
+    }
     if (is_a != is_b) {
         return is_a ? LI_CALLER : LI_CALLEE;
     }
@@ -212,11 +301,15 @@ static enum li_side side_of(const struct li_call *call, const struct tap_record 
                                                                                  : LI_CALLEE;
 }
 
+static uint64_t hash_of(const struct tap_record *r)
+{
+    return li_hash(r->text[1]) ^ (uint64_t)r->kind ^ r->line << 8 ^ r->trunk << 40;
+}
+
 /* True: these octets went that way before. */
 static bool is_again(struct li_call *call, const struct tap_record *r)
 {
-    static const uint8_t key[16] = {0};
-    uint64_t hash = siphash64(key, r->text[1]) ^ (uint64_t)r->kind;
+    uint64_t hash = hash_of(r);
 
     for (unsigned i = 0; i < LI_SEEN; i++) {
         if (call->seen[i] == hash) {
@@ -227,62 +320,102 @@ static bool is_again(struct li_call *call, const struct tap_record *r)
     return false;
 }
 
-static void on_message(struct li_calls *c, const struct tap_record *r)
+static bool is_again_outside(struct li_calls *c, const struct tap_record *r)
 {
-    struct li_call *call = find(c, r->text[0]);
-    struct li_message m;
+    uint64_t hash = hash_of(r);
+    uint64_t *place = &c->seen[2 * (hash % LI_SEEN_OUTSIDE)];
+    bool again = place[0] == hash && r->at_us < place[1] + LI_OVER_S * 1000000ull;
+
+    place[0] = hash;
+    place[1] = r->at_us;
+    return again;
+}
+
+/* The INVITE that made the call names both ends. */
+static void learn_setup(struct li_calls *c, struct li_call *call, const struct tap_record *r,
+                        const struct li_message *m)
+{
+    struct li_side_state *a = &call->side[LI_CALLER];
+
+    if (call->has_invite || !m->is_request || r->kind != TAP_MESSAGE_IN ||
+        !view_eq(m->method, VIEW("INVITE"))) {
+        return;
+    }
+    call->has_invite = true;
+    call->invite_cseq = m->cseq;
+    call->caller_tag = li_hash(m->from_tag);
+    IGNORE(li_uri_read(m->uri, call->dialled_uri) ? E_OK : E_PARSE, "then the number alone counts");
+    if (a->line == 0 && li_uri_read(m->asserted.n > 0 ? m->asserted : m->from, a->uri)) {
+        li_say_begin(c, call); /* orders on that address */
+    }
+    name_callee(call);
+    if (call->is_routed && call->side[LI_CALLEE].uri[0] != 0) {
+        li_say_route(c, call, NULL);
+    }
+}
+
+static void on_call_message(struct li_calls *c, struct li_call *call, const struct tap_record *r,
+                            const struct li_message *m)
+{
+    bool had_invite = call->has_invite;
     enum li_side side = LI_CALLER;
+
+    if (!call->is_over) {
+        li_drop_over(c, call);
+        learn_setup(c, call, r, m);
+    }
+    side = side_of(call, r, m);
+    li_copy_of_call(c, call, r, m, side);
+    if (call->is_over || !li_is_party(call, side, r)) {
+        return; /* it crossed the end, or is of one whom the call left */
+    }
+    if (side == LI_CALLEE && call->side[LI_CALLEE].remote.family == 0) {
+        call->side[LI_CALLEE].remote = r->remote;
+    }
+    if (!had_invite && m->replaces.n > 0) {
+        li_say_replaces(c, call, m);
+    }
+    if (r->kind == TAP_MESSAGE_IN || !m->is_request) {
+        li_say_message(c, call, r, m, side);
+    }
+}
+
+static void on_message(struct li_calls *c, struct li_call *call, const struct tap_record *r)
+{
+    struct li_message m;
 
     if (li_message_read(r->text[1], &m) != E_OK) {
         return;
     }
     if (call == NULL) {
-        li_copy_signaling(c, NULL, r, &m);
-        li_say_other(c, r, &m);
-        return;
-    }
-    if (is_again(call, r)) {
-        return;
-    }
-    side = side_of(call, r);
-    if (side == LI_CALLEE && call->side[LI_CALLEE].remote.family == 0) {
-        call->side[LI_CALLEE].remote = r->remote;
-    }
-    li_copy_signaling(c, call, r, &m);
-    if (r->kind == TAP_MESSAGE_IN || !m.is_request) {
-        li_say_message(c, call, r, &m, side);
+        if (!is_again_outside(c, r)) {
+            li_copy_other(c, r, &m);
+            li_say_other(c, r, &m);
+        }
+    } else if (!is_again(call, r)) {
+        on_call_message(c, call, r, &m);
     }
 }
 
 void li_calls_record(struct li_calls *c, const struct tap_record *r, bool silent)
 {
-    struct li_call *call = NULL;
+    struct li_call *call = r->kind != TAP_ENROLMENT ? li_call_of(c, r->text[0]) : NULL;
 
     c->silent = silent;
     c->now_us = r->at_us;
-    switch (r->kind) {
-    case TAP_CALL_BEGIN:
+    if (call != NULL && r->at_us < call->known_us) {
+        return;
+    }
+    c->is_changed = c->is_changed || (call != NULL && call->n_legs > 0);
+    if (r->kind == TAP_CALL_BEGIN) {
         on_begin(c, r);
-        break;
-    case TAP_CALL_ROUTE:
-        call = find(c, r->text[0]);
-        if (call != NULL) {
-            on_route(c, call, r);
-        }
-        break;
-    case TAP_CALL_END:
-        call = find(c, r->text[0]);
-        if (call != NULL) {
-            li_say_end(c, call);
-            drop(c, call);
-        }
-        break;
-    case TAP_MESSAGE_IN:
-    case TAP_MESSAGE_OUT:
-        on_message(c, r);
-        break;
-    case TAP_ENROLMENT:
-        break;
+    } else if (r->kind == TAP_MESSAGE_IN || r->kind == TAP_MESSAGE_OUT) {
+        on_message(c, call, r);
+    } else if (call != NULL && !call->is_over && r->kind == TAP_CALL_ROUTE) {
+        li_drop_over(c, call);
+        on_route(c, call, r);
+    } else if (call != NULL && !call->is_over && r->kind == TAP_CALL_END) {
+        on_end(c, call);
     }
 }
 
@@ -292,8 +425,38 @@ void li_calls_gone(struct li_calls *c, uint64_t wall_us)
     c->now_us = wall_us;
     while (c->n > 0) {
         struct li_call *call = c->all[c->n - 1];
-        li_say_end(c, call);
+        if (!call->is_over) {
+            li_say_end(c, call);
+        }
         drop(c, call);
+    }
+}
+
+/* ---- time --------------------------------------------------------------------------------------
+ */
+/* When an order begins or ends next, or did just now: what is read of calls is some time behind. */
+static uint64_t next_due(const struct li_calls *c)
+{
+    uint64_t due = UINT64_MAX;
+
+    for (size_t i = 0; i < c->n_orders; i++) {
+        const struct li_order *o = &c->order[i];
+        due = o->starts_us + DUE_US > c->now_us && o->starts_us < due ? o->starts_us : due;
+        due = o->ends_us + DUE_US > c->now_us && o->ends_us < due ? o->ends_us : due;
+    }
+    return due;
+}
+
+static void sweep(struct li_calls *c)
+{
+    for (size_t i = c->n; i > 0; i--) {
+        struct li_call *call = c->all[i - 1];
+        if (!call->is_over && c->now_us > call->begin_us + LI_AGE_S * 1000000ull) {
+            on_end(c, call); /* its end was lost */
+        }
+        if (call->is_over && c->now_us > call->over_us + LI_OVER_S * 1000000ull) {
+            drop(c, call);
+        }
     }
 }
 
@@ -301,15 +464,24 @@ void li_calls_tick(struct li_calls *c, uint64_t wall_us)
 {
     c->silent = false;
     c->now_us = wall_us;
-    for (size_t i = 0; i < c->n; i++) {
-        li_say_orders(c, c->all[i]);
+    if (c->orders_changed || wall_us >= c->due_us) {
+        for (size_t i = 0; i < c->n; i++) {
+            li_say_orders(c, c->all[i]);
+        }
+        c->orders_changed = false;
+        c->due_us = next_due(c);
+    }
+    if (wall_us >= c->sweep_us) {
+        sweep(c);
+        c->sweep_us = wall_us + SWEEP_US;
     }
 }
 
 void li_calls_facts_of(const struct li_calls *c, struct li_calls_facts *out)
 {
-    *out = (struct li_calls_facts){.calls = c->n, .told = c->told, .forgotten = c->forgotten};
+    *out = (struct li_calls_facts){
+        .calls = c->n - c->n_over, .told = c->told, .forgotten = c->forgotten};
     for (size_t i = 0; i < c->n; i++) {
-        out->legs += c->all[i]->n_legs;
+        out->legs += c->all[i]->is_over ? 0 : c->all[i]->n_legs;
     }
 }

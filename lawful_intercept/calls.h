@@ -7,9 +7,8 @@
  * computed, not drawn), so that a second reading of the same records says the same: after a restart
  * the ring is read from its oldest record, silently up to where the first run was.
  * Retransmissions say nothing a second time.
- * Limits     max_calls; past it the oldest call is forgotten and counted. One session description
- * of 64 KiB for each side.
- * Threads    one. */
+ * Limits     max_calls; past it one that is over, that no order asks for, or the oldest is
+ * forgotten, and counted. One session description of 64 KiB for each side. Threads    one. */
 #ifndef LAWFUL_INTERCEPT_CALLS_H
 #define LAWFUL_INTERCEPT_CALLS_H
 

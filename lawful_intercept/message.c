@@ -50,12 +50,16 @@ struct header_place {
     {                                                                                              \
         name_, compact_, offsetof(struct li_message, member)                                       \
     }
-static const struct header_place places[] = {PLACE("Call-ID", "i", call_id),
-                                             PLACE("From", "f", from),
-                                             PLACE("To", "t", to),
-                                             PLACE("Contact", "m", contact),
-                                             PLACE("Refer-To", "r", refer_to),
-                                             PLACE("Content-Type", "c", content_type)};
+static const struct header_place places[] = {
+    PLACE("Call-ID", "i", call_id),
+    PLACE("From", "f", from),
+    PLACE("To", "t", to),
+    PLACE("Contact", "m", contact),
+    PLACE("Refer-To", "r", refer_to),
+    PLACE("Content-Type", "c", content_type),
+    PLACE("Replaces", "Replaces", replaces),
+    PLACE("P-Asserted-Identity", "P-Asserted-Identity", asserted),
+    PLACE("Expires", "Expires", expires)};
 
 static void take_header(struct li_message *m, struct view name, struct view value)
 {
@@ -68,8 +72,7 @@ static void take_header(struct li_message *m, struct view name, struct view valu
     }
 }
 
-/* A parameter's value: ";tag=x" behind the address. */
-static struct view parameter(struct view value, struct view name)
+struct view li_parameter(struct view value, struct view name)
 {
     size_t close = 0;
     struct view rest = view_find(value, '>', &close) ? view_sub(value, close, value.n) : value;
@@ -165,7 +168,7 @@ enum err li_message_read(struct view octets, struct li_message *out)
             read_cseq(value, &m);
         } else if (m.branch.n == 0 &&
                    (view_eq_nocase(name, VIEW("Via")) || view_eq_nocase(name, VIEW("v")))) {
-            m.branch = parameter(value, VIEW("branch"));
+            m.branch = li_parameter(value, VIEW("branch"));
         }
     }
     m.head = view_sub(octets, 0, octets.n - rest.n);
@@ -173,8 +176,8 @@ enum err li_message_read(struct view octets, struct li_message *out)
     if (!is_whole(m.head)) {
         return FAIL(E_PARSE);
     }
-    m.from_tag = parameter(m.from, VIEW("tag"));
-    m.to_tag = parameter(m.to, VIEW("tag"));
+    m.from_tag = li_parameter(m.from, VIEW("tag"));
+    m.to_tag = li_parameter(m.to, VIEW("tag"));
     *out = m;
 out:
     return e;
@@ -222,7 +225,7 @@ struct view li_message_sdp(const struct li_message *m)
     if (is_type(m->content_type, VIEW("application/sdp"))) {
         return m->body;
     }
-    boundary = parameter(m->content_type, VIEW("boundary"));
+    boundary = li_parameter(m->content_type, VIEW("boundary"));
     if (boundary.n >= 2 && boundary.p[0] == '"' && boundary.p[boundary.n - 1] == '"') {
         boundary = view_sub(boundary, 1, boundary.n - 2);
     }
@@ -303,26 +306,43 @@ size_t li_sdp_without_keys(struct view sdp, char *dst)
     return n;
 }
 
-/* Headers that go: of a place, and of a body that is not the same any more. */
-static bool is_left_out(struct view name, bool keeps_type)
+/* Headers that go: they tell a place, carry words, or are of a body that is another one now. */
+static bool is_left_out(struct view name)
 {
-    return view_eq_nocase(name, VIEW("Geolocation")) ||
-           view_eq_nocase(name, VIEW("P-Access-Network-Info")) ||
-           view_eq_nocase(name, VIEW("Content-Length")) || view_eq_nocase(name, VIEW("l")) ||
-           view_eq_nocase(name, VIEW("Subject")) || view_eq_nocase(name, VIEW("s")) ||
-           (!keeps_type &&
-            (view_eq_nocase(name, VIEW("Content-Type")) || view_eq_nocase(name, VIEW("c"))));
+    static const char *const all[] = {"Geolocation",
+                                      "Geolocation-Routing",
+                                      "Geolocation-Error",
+                                      "P-Access-Network-Info",
+                                      "Cellular-Network-Info",
+                                      "P-Visited-Network-ID",
+                                      "Subject",
+                                      "s",
+                                      "User-to-User",
+                                      "Content-Length",
+                                      "l",
+                                      "Content-Type",
+                                      "c",
+                                      "Content-Disposition",
+                                      "Content-Encoding",
+                                      "e",
+                                      "MIME-Version"};
+
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
+        if (view_eq_nocase(name, view_of(all[i]))) {
+            return true;
+        }
+    }
+    return false;
 }
 
 enum err li_message_without_content(const struct li_message *m, char *dst, size_t dst_bytes,
                                     size_t *out_n)
 {
-    bool is_sdp = is_type(m->content_type, VIEW("application/sdp"));
-    struct view rest = m->head;
+    struct view sdp = li_message_sdp(m), rest = m->head;
     size_t n = 0, tail = 0;
-    char length[32];
+    char head[LI_BARE_MORE];
 
-    if (m->head.n + m->body.n + sizeof length > dst_bytes) {
+    if (m->head.n + m->body.n + sizeof head > dst_bytes) {
         return FAIL(E_RANGE);
     }
     for (bool first = true; rest.n > 0; first = false) {
@@ -330,17 +350,18 @@ enum err li_message_without_content(const struct li_message *m, char *dst, size_
         if (!next_line(&rest, &line)) {
             break;
         }
-        if (first || !split_header(line, &name, &value) || !is_left_out(name, is_sdp)) {
+        if (first || !split_header(line, &name, &value) || !is_left_out(name)) {
             size_t whole = before.n - rest.n;
             memcpy(dst + n, before.p, whole);
             n += whole;
         }
     }
     /* The body first where it will not be in the way, because its length stands before it. */
-    tail = is_sdp ? li_sdp_without_keys(m->body, dst + n + sizeof length) : 0;
-    snprintf(length, sizeof length, "Content-Length: %zu\r\n\r\n", tail);
-    memmove(dst + n + strlen(length), dst + n + sizeof length, tail);
-    memcpy(dst + n, length, strlen(length));
-    *out_n = n + strlen(length) + tail;
+    tail = li_sdp_without_keys(sdp, dst + n + sizeof head);
+    snprintf(head, sizeof head, "%sContent-Length: %zu\r\n\r\n",
+             sdp.n > 0 ? "Content-Type: application/sdp\r\n" : "", tail);
+    memmove(dst + n + strlen(head), dst + n + sizeof head, tail);
+    memcpy(dst + n, head, strlen(head));
+    *out_n = n + strlen(head) + tail;
     return E_OK;
 }

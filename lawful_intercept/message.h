@@ -12,6 +12,8 @@
 #include "base/err.h"
 #include "base/view.h"
 
+enum { LI_BARE_MORE = 80 }; /* octets that a message may grow by */
+
 struct li_message {
     bool is_request;
     struct view method; /* of the request, or of CSeq */
@@ -21,7 +23,7 @@ struct li_message {
     struct view call_id, branch; /* of the topmost Via */
     struct view from, to;        /* whole values */
     struct view from_tag, to_tag;
-    struct view contact, refer_to, content_type;
+    struct view contact, refer_to, content_type, replaces, asserted, expires;
     struct view head, body; /* head: with its empty line */
 };
 
@@ -32,14 +34,19 @@ struct view li_message_sdp(const struct li_message *m);
 /* User part of a URI or name-addr: "sip:+12125550101@x" gives "+12125550101"; tel: too. */
 struct view li_user_of(struct view uri);
 
+/* What ";name=" gives behind the address of a header's value; empty: nothing. */
+struct view li_parameter(struct view value, struct view name);
+
 /* A session description without what decrypts its media: lines a=crypto, k=, a=key-mgmt,
  * a=zrtp-hash, X-pc-secret and others of that kind (pen register: 47 USC 1002(a)(2)). dst holds
  * sdp.n. */
 size_t li_sdp_without_keys(struct view sdp, char *dst);
 
-/* A message for an order that is not for content: without media keys, bodies other than session
- * descriptions and headers that tell a place (Geolocation, P-Access-Network-Info), Content-Length
- * set right. E_RANGE: dst is too small (m.head.n + m.body.n + 32 is enough). */
+/* A message for an order that is not for content: without media keys, without bodies but a session
+ * description (of a multipart body that part alone), without headers that tell a place
+ * (Geolocation, P-Access-Network-Info) or carry words (Subject, User-to-User), Content-Type and
+ * Content-Length set right. E_RANGE: dst is too small (m.head.n + m.body.n + LI_BARE_MORE is
+ * enough). */
 MUST_CHECK enum err li_message_without_content(const struct li_message *m, char *dst,
                                                size_t dst_bytes, size_t *out_n);
 

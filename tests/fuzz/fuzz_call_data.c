@@ -112,7 +112,7 @@ static void sip(struct view v)
     BUG_ON(!is_within(li_user_of(m.from), v) || !is_within(li_user_of(m.uri), v));
     BUG_ON(!is_within(m.from_tag, v) || !is_within(m.branch, v) || !is_within(m.method, v));
     description(li_message_sdp(&m));
-    room = m.head.n + m.body.n + 32;
+    room = m.head.n + m.body.n + LI_BARE_MORE;
     out = malloc(room);
     BUG_ON(out == NULL);
     BUG_ON(li_message_without_content(&m, out, room, &n) != E_OK || n > room);

@@ -24,7 +24,7 @@ CALLED = {"talk": ("TerminationAttempt", "NetworkSignal", "Answer", "CCOpen", *E
           "hold": ("TerminationAttempt", "NetworkSignal", "Answer", "CCOpen", "CCChange", *END),
           "forwarded": ("TerminationAttempt", "NetworkSignal", "Answer", "CCOpen", *END),
           "busy": ("TerminationAttempt", "Release"), "cancelled": ("TerminationAttempt", "NetworkSignal", "Release"), "nobody": ()}
-SENT_ON = ("TerminationAttempt", "Redirection", "NetworkSignal", "Answer", "CCOpen", *END)  # to whom its phones belong
+SENT_ON = ("TerminationAttempt", "Redirection", "Answer", "CCOpen", *END)  # to whom its phones belong
 SLACK_S = 0.2
 
 

@@ -142,13 +142,14 @@ static void end(struct world *w)
 static void message(struct world *w, enum tap_kind kind, uint64_t line, const char *start,
                     const char *cseq, const char *body)
 {
+    bool by_callee = atoi(cseq) >= 9; /* the callee's requests have these numbers */
     char octets[2000];
 
     snprintf(
         octets, sizeof octets,
-        "%s\r\nVia: SIP/2.0/UDP h;branch=z9hG4bK1\r\nFrom: <sip:a@h>;tag=1\r\nTo: <sip:b@h>\r\n"
-        "Call-ID: x@y\r\nCSeq: %s\r\n%sContent-Length: %zu\r\n\r\n%s",
-        start, cseq, body[0] != 0 ? "Content-Type: application/sdp\r\n" : "", strlen(body), body);
+        "%s\r\nVia: SIP/2.0/UDP h;branch=z9hG4bK1\r\nFrom: <sip:a@h>;tag=%d\r\nTo: "
+        "<sip:b@h>;tag=%d\r\nCall-ID: x@y\r\nCSeq: %s\r\n%sContent-Length: %zu\r\n\r\n%s",
+        start, by_callee ? 2 : 1, by_callee ? 1 : 2, cseq, body[0] != 0 ? "Content-Type: application/sdp\r\n" : "", strlen(body), body);
     feed(w, (struct tap_record){.kind = kind, .line = line, .text = {VIEW(ID), view_of(octets)}});
 }
 

@@ -133,6 +133,15 @@ static void what_is_content_or_tells_a_place_is_left_out(void **state)
         "MESSAGE sip:b@h SIP/2.0\r\nSubject: hello\r\nc: text/plain\r\nTo: <sip:b@h>\r\n"
         "Content-Length: 5\r\n\r\nhello",
         "MESSAGE sip:b@h SIP/2.0\r\nTo: <sip:b@h>\r\nContent-Length: 0\r\n\r\n");
+    without_content("INVITE sip:b@h SIP/2.0\r\nContent-Type: multipart/mixed;boundary=x\r\n"
+                    "MIME-Version: 1.0\r\nUser-to-User: 68656c6c6f\r\nTo: <sip:b@h>\r\n"
+                    "Content-Length: 999\r\n\r\n--x\r\nContent-Type: application/pidf+xml\r\n\r\n"
+                    "<x/>\r\n--x\r\nContent-Type: application/sdp\r\n\r\n" SDP KEYS "\r\n--x--\r\n",
+                    want);
+    without_content(
+        "INVITE sip:b@h SIP/2.0\r\nContent-Type: multipart/mixed;boundary=x\r\n"
+        "To: <sip:b@h>\r\n\r\n--x\r\nContent-Type: text/plain\r\n\r\nhello\r\n--x--\r\n",
+        "INVITE sip:b@h SIP/2.0\r\nTo: <sip:b@h>\r\nContent-Length: 0\r\n\r\n");
 }
 
 int main(void)
