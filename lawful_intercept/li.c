@@ -30,24 +30,6 @@ static void read_position(struct li *l)
     }
 }
 
-static void write_position(struct li *l)
-{
-    char temp[LI_PATH_BYTES + 8];
-    int fd = -1;
-    bool ok = false;
-
-    snprintf(temp, sizeof temp, "%s.new", l->position_file);
-    fd = open(temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (fd >= 0) {
-        ok = write(fd, &l->position, sizeof l->position) == (ssize_t)sizeof l->position;
-        ok = fdatasync(fd) == 0 && ok;
-        close(fd);
-    }
-    if (!ok || rename(temp, l->position_file) != 0) {
-        LOG(LV_ERROR, "position.not_kept", KV("file", (const char *)l->position_file));
-    }
-}
-
 /* ---- the tap -----------------------------------------------------------------------------------
  */
 /* A tap that was read before is read again from its oldest record, silently up to where it was: so
@@ -137,12 +119,12 @@ static bool read_tap(struct li *l, bool may)
     return any;
 }
 
-/* What was read is on disk before it counts as read. */
+/* What was read is on disk before it counts as read (li_commit.c). */
 static void settle(struct li *l)
 {
     struct tap_position at;
 
-    li_places_sync(l);
+    li_places_wake(l);
     if (l->reader != NULL) {
         tap_position_of(l->reader, &at);
         for (unsigned i = 0; i < tap_rings(l->reader); i++) {
@@ -152,7 +134,7 @@ static void settle(struct li *l)
         }
         if (memcmp(&at, &l->position, sizeof at) != 0) {
             l->position = at;
-            write_position(l);
+            li_commit_offer(l, 0, l->position_file, &l->position, sizeof l->position);
         }
     }
 }
@@ -238,7 +220,7 @@ static void *run_tap(void *arg)
         if (mono >= tick_ms) {
             if (is_caught_up(l)) {
                 li_calls_tick(l->calls, now_us);
-                li_places_sync(l);
+                li_places_wake(l);
             }
             li_places_follow(l, now_us);
             count(l, now_us);
@@ -309,7 +291,7 @@ static enum err start_threads(struct li *l)
 {
     l->has_tap_thread = pthread_create(&l->tap_thread, NULL, run_tap, l) == 0;
     l->has_store_thread = pthread_create(&l->store_thread, NULL, run_store, l) == 0;
-    return l->has_tap_thread && l->has_store_thread ? E_OK : FAIL(E_NOMEM);
+    return l->has_tap_thread && l->has_store_thread ? li_commit_start(l) : FAIL(E_NOMEM);
 }
 
 enum err li_open(const struct li_cfg *cfg, struct li **out)
@@ -360,6 +342,7 @@ void li_close(struct li *l, unsigned linger_ms)
     if (l->has_store_thread) {
         pthread_join(l->store_thread, NULL);
     }
+    li_commit_stop(l);
     li_places_close(l, linger_ms);
     tap_detach(l->reader);
     li_calls_free(l->calls);

@@ -21,11 +21,28 @@ struct li_place_run { /* one order to one place */
     const char *channel_name;
     struct li_place to; /* as the agency had it when the delivery began */
     struct spool *spool;
-    struct li_delivery *delivery;
-    uint32_t sequence;   /* of X2 PDUs */
-    uint64_t opened_us;  /* wall; what waited before that is no news to alarm anybody with */
-    uint64_t lost_shown; /* of spool_facts.lost */
-    bool is_dirty, is_late, is_slow;
+    struct li_delivery *delivery; /* NULL: it could not be started */
+    uint32_t sequence;            /* of X2 PDUs */
+    uint64_t opened_us; /* wall; what waited before that is no news to alarm anybody with */
+    uint64_t lost_shown, lost_shown_us; /* of spool_facts.lost; wall */
+    bool is_dirty, has_news;            /* since the last sync; since the delivery was woken */
+    uint64_t waits_ms;                  /* the oldest record that the agency never had */
+    bool is_syncing;                    /* by the commit thread */
+    bool is_late, is_slow, is_refused, is_stuck, is_ending;
+};
+
+enum { LI_POSITIONS_MAX = 4, LI_POSITION_BYTES = sizeof(struct tap_position) };
+
+struct li_commit {
+    pthread_t thread;
+    bool is_running, has_failed, position_failed; /* failed: and it was said */
+    _Atomic bool stopping;
+    struct li_commit_position {
+        char file[LI_PATH_BYTES];
+        uint8_t octets[LI_POSITION_BYTES];
+        size_t bytes;
+        bool is_new;
+    } position[LI_POSITIONS_MAX];
 };
 
 struct li {
@@ -37,9 +54,10 @@ struct li {
     pthread_mutex_t lock;     /* book, places, counts */
     struct li_book *book;
     _Atomic bool book_changed, stopping, orders_known;
-    uint64_t opened_ms; /* mono */
-    struct li_place_run **place;
-    size_t n_places;
+    uint64_t opened_ms;          /* mono */
+    struct li_place_run **place; /* by order and channel */
+    size_t n_places, orders_looked_at;
+    struct li_commit commit;
     struct li_counts counts;
     pthread_t tap_thread, store_thread;
     bool has_tap_thread, has_store_thread;
@@ -55,10 +73,21 @@ struct li {
     _Atomic bool directory_known;
 };
 
+/* li_commit.c: what was spooled, then how far the tap was read, onto the disk. A thread of its own
+ * does it, all that has come since the last time together, so that a slow disk holds up neither who
+ * reads the tap nor any delivery. */
+MUST_CHECK enum err li_commit_start(struct li *l);
+/* Everything up to that position is in the spools. Under the lock. slot: each file has its own. */
+void li_commit_offer(struct li *l, unsigned slot, const char *file, const void *position,
+                     size_t bytes);
+void li_commit_stop(struct li *l); /* when nobody offers any more: a last time, then it ends */
+
 /* li_places.c: under the lock */
 void li_places_follow(struct li *l, uint64_t now_us);
 struct li_place_run *li_place_of(struct li *l, uint64_t order, enum li_channel channel);
-void li_places_sync(struct li *l);
+void li_places_wake(struct li *l); /* deliveries of which the spool has more */
+void li_place_facts_of(const struct li_place_run *p, struct li_delivery_facts *d,
+                       struct spool_facts *f);
 void li_places_watch(struct li *l, uint64_t now_us);
 void li_places_close(struct li *l, unsigned linger_ms);
 

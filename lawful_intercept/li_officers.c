@@ -204,20 +204,41 @@ json_t *li_show(struct li *l, enum li_kind kind, uint64_t id, enum err *e)
     return shown;
 }
 
+/* What somebody should look at, in the words of the events. */
+static json_t *alarms_of(const struct li_place_run *p, const struct li_delivery_facts *d,
+                         const struct spool_facts *f)
+{
+    const struct {
+        bool is_on;
+        const char *word;
+    } all[] = {{p->is_late, "late"},           {p->is_slow && !p->is_late, "slow"},
+               {d->is_refused, "certificate"}, {f->lost > 0, "lost"},
+               {p->is_refused, "disk"},        {p->is_stuck, "failed"}};
+    json_t *v = json_array();
+
+    for (size_t i = 0; v != NULL && i < sizeof all / sizeof all[0]; i++) {
+        if (all[i].is_on && json_array_append_new(v, json_string(all[i].word)) != 0) {
+            json_decref(v);
+            v = NULL;
+        }
+    }
+    return v;
+}
+
 static json_t *place_shown(struct li_place_run *p)
 {
     struct li_delivery_facts d;
     struct spool_facts f;
     char since[24];
 
-    li_delivery_facts_of(p->delivery, &d);
-    spool_facts_of(p->spool, &f);
+    li_place_facts_of(p, &d, &f);
     li_time_write(d.changed_us, since);
-    return json_pack("{s:I,s:s,s:b,s:s,s:s,s:I,s:I,s:I,s:I,s:I}", "order", (json_int_t)p->order,
-                     "channel", p->channel == LI_CHANNEL_X2 ? "x2" : "cdc", "up", (int)d.is_up,
-                     "since", since, "why", (const char *)d.why, "sent", (json_int_t)d.sent,
-                     "spooled", (json_int_t)(f.next - 1), "confirmed", (json_int_t)f.done, "lost",
-                     (json_int_t)f.lost, "bytes", (json_int_t)f.bytes);
+    return json_pack("{s:I,s:s,s:b,s:s,s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:o}", "order",
+                     (json_int_t)p->order, "channel", p->channel_name, "up", (int)d.is_up, "since",
+                     since, "why", (const char *)d.why, "sent", (json_int_t)d.sent, "spooled",
+                     (json_int_t)(f.next - 1), "confirmed", (json_int_t)f.done, "lost",
+                     (json_int_t)f.lost, "bytes", (json_int_t)f.bytes, "waiting_ms",
+                     (json_int_t)p->waits_ms, "alarms", alarms_of(p, &d, &f));
 }
 
 json_t *li_state(struct li *l)

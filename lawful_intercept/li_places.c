@@ -1,32 +1,56 @@
 /* Spools and deliveries of the orders. */
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "lawful_intercept/li_int.h"
 
-enum { NAME_BYTES = 80 };
+enum { NAME_BYTES = 80, FOLDER_BYTES = LI_PATH_BYTES + 80 };
+#define LOST_AGAIN_US 60000000ull /* one event for what is lost in a minute */
 
 static const char *const channel_names[LI_CHANNELS] = {"cdc", "x2"};
 
-struct li_place_run *li_place_of(struct li *l, uint64_t order, enum li_channel channel)
+/* Where it is among the places, or would be: they stand by order and channel. */
+static size_t slot_of(const struct li *l, uint64_t order, enum li_channel channel)
 {
-    for (size_t i = 0; i < l->n_places; i++) {
-        if (l->place[i]->order == order && l->place[i]->channel == channel) {
-            return l->place[i];
+    size_t low = 0, high = l->n_places;
+
+    while (low < high) {
+        size_t mid = low + (high - low) / 2;
+        const struct li_place_run *p = l->place[mid];
+        if (p->order < order || (p->order == order && p->channel < channel)) {
+            low = mid + 1;
+        } else {
+            high = mid;
         }
     }
-    return NULL;
+    return low;
 }
 
-static void name_of(const struct li_entry *entry, enum li_channel channel, char out[NAME_BYTES])
+struct li_place_run *li_place_of(struct li *l, uint64_t order, enum li_channel channel)
 {
-    char xid[2 * LI_XID_BYTES + 1];
+    size_t at = slot_of(l, order, channel);
+    struct li_place_run *p = at < l->n_places ? l->place[at] : NULL;
 
-    hex_put(entry->order.xid, sizeof entry->order.xid, xid);
-    snprintf(out, NAME_BYTES, "%s-%s", xid, channel_names[channel]);
+    return p != NULL && p->order == order && p->channel == channel ? p : NULL;
+}
+
+static enum err insert(struct li *l, struct li_place_run *p)
+{
+    size_t at = slot_of(l, p->order, p->channel);
+    void *v = mem_resize(l->place, (l->n_places + 1) * sizeof(struct li_place_run *));
+
+    if (v == NULL) {
+        return FAIL(E_NOMEM);
+    }
+    l->place = v;
+    memmove(l->place + at + 1, l->place + at, (l->n_places - at) * sizeof(struct li_place_run *));
+    l->place[at] = p;
+    l->n_places++;
+    return E_OK;
 }
 
 static void close_place(struct li_place_run *p, unsigned linger_ms)
@@ -34,6 +58,37 @@ static void close_place(struct li_place_run *p, unsigned linger_ms)
     li_delivery_stop(p->delivery, linger_ms);
     spool_close(p->spool);
     mem_free(p);
+}
+
+/* Somebody's disk is full: who holds most, and more than the one who asks, gives its oldest. */
+static bool make_room(void *arg, const struct spool *asking, uint64_t bytes)
+{
+    const struct li *l = arg;
+    struct spool *best = NULL;
+
+    for (size_t i = 0; i < l->n_places; i++) {
+        struct spool *s = l->place[i]->spool;
+        struct spool_facts f;
+        if (s == asking) {
+            continue;
+        }
+        spool_facts_of(s, &f);
+        if (f.segments > 1 && f.bytes > bytes) {
+            best = s;
+            bytes = f.bytes;
+        }
+    }
+    return best != NULL && spool_shrink(best);
+}
+
+static void name_of(const struct li *l, const struct li_entry *entry, enum li_channel channel,
+                    char name[NAME_BYTES], char folder[FOLDER_BYTES])
+{
+    char xid[2 * LI_XID_BYTES + 1];
+
+    hex_put(entry->order.xid, sizeof entry->order.xid, xid);
+    snprintf(name, NAME_BYTES, "%s-%s", xid, channel_names[channel]);
+    snprintf(folder, FOLDER_BYTES, "%s/%s", l->spool, name);
 }
 
 static enum err start_delivery(struct li *l, struct li_place_run *p, const char *name,
@@ -63,11 +118,14 @@ static enum err open_place(struct li *l, const struct li_entry *entry, enum li_c
                            const struct li_place *to)
 {
     struct li_place_run *p = mem_zalloc(sizeof *p);
-    char name[NAME_BYTES], folder[LI_PATH_BYTES + NAME_BYTES];
-    struct spool_cfg cfg = {
-        .folder = folder, .name = name, .key = l->key, .max_bytes = l->cfg.spool_bytes};
+    char name[NAME_BYTES], folder[FOLDER_BYTES];
+    struct spool_cfg cfg = {.folder = folder,
+                            .name = name,
+                            .key = l->key,
+                            .max_bytes = l->cfg.spool_bytes,
+                            .make_room = make_room,
+                            .arg = l};
     struct spool_facts facts;
-    void *v = NULL;
     enum err e = E_OK;
 
     if (p == NULL) {
@@ -76,20 +134,14 @@ static enum err open_place(struct li *l, const struct li_entry *entry, enum li_c
     p->order = entry->order.id;
     p->channel = channel;
     p->channel_name = channel_names[channel];
-    p->opened_us = clock_wall_us(clock_system());
     p->to = *to;
-    name_of(entry, channel, name);
-    snprintf(folder, sizeof folder, "%s/%s", l->spool, name);
+    p->opened_us = clock_wall_us(clock_system());
+    name_of(l, entry, channel, name, folder);
     TRY(spool_open(&cfg, &p->spool));
     spool_facts_of(p->spool, &facts);
     p->sequence = (uint32_t)(facts.next - 1); /* goes on where the run before this one stopped */
     TRY(start_delivery(l, p, name, to));
-    v = mem_resize(l->place, (l->n_places + 1) * sizeof(struct li_place_run *));
-    if (v == NULL) {
-        TRY(FAIL(E_NOMEM));
-    }
-    l->place = v;
-    l->place[l->n_places++] = p;
+    TRY(insert(l, p));
     p = NULL;
 out:
     if (p != NULL) {
@@ -99,12 +151,22 @@ out:
     return e;
 }
 
-/* While an order runs and for an hour after; later only until all is delivered. */
-static bool is_wanted(const struct li_entry *entry, const struct li_place_run *p, uint64_t now_us)
+static bool is_delivered(const struct li_place_run *p)
 {
     struct spool_facts f;
+
+    spool_facts_of(p->spool, &f);
+    return f.done + 1 >= f.next;
+}
+
+/* While an order runs and for an hour after; later only until all is delivered. p NULL: none is
+ * open; look: whether a folder of it may lie there from the run before this one. */
+static bool is_wanted(const struct li *l, const struct li_entry *entry, enum li_channel channel,
+                      const struct li_place_run *p, bool look, uint64_t now_us)
+{
     uint64_t end = entry->order.ends_us;
     const char *ended = json_string_value(json_object_get(entry->json, "ended_at"));
+    char name[NAME_BYTES], folder[FOLDER_BYTES];
 
     if (!entry->is_active && ended == NULL) {
         return false;
@@ -115,14 +177,14 @@ static bool is_wanted(const struct li_entry *entry, const struct li_place_run *p
     if (now_us < end + LI_KEPT_S * 1000000ull) {
         return true;
     }
-    if (p == NULL) {
-        return false;
+    if (p != NULL) {
+        return !is_delivered(p);
     }
-    spool_facts_of(p->spool, &f);
-    return f.done + 1 < f.next;
+    name_of(l, entry, channel, name, folder);
+    return look && access(folder, F_OK) == 0;
 }
 
-static void follow_order(struct li *l, const struct li_entry *entry, uint64_t now_us)
+static void follow_order(struct li *l, const struct li_entry *entry, bool look, uint64_t now_us)
 {
     const struct li_agency *agency = li_book_agency(l->book, entry->agency);
     const struct li_place *places[LI_CHANNELS];
@@ -134,103 +196,128 @@ static void follow_order(struct li *l, const struct li_entry *entry, uint64_t no
     places[LI_CHANNEL_X2] = &agency->x2;
     for (unsigned i = 0; i < LI_CHANNELS; i++) {
         struct li_place_run *p = li_place_of(l, entry->order.id, (enum li_channel)i);
-        if (p == NULL && places[i]->is_set && is_wanted(entry, NULL, now_us)) {
+        if (p == NULL && places[i]->is_set &&
+            is_wanted(l, entry, (enum li_channel)i, NULL, look, now_us)) {
             IGNORE(open_place(l, entry, (enum li_channel)i, places[i]), "logged; tried again");
         }
     }
 }
 
-/* Two officers gave the agency another address: NULL: they did not. */
-static const struct li_place *moved_to(const struct li *l, const struct li_place_run *p)
+/* Where its agency takes it now. NULL: nowhere. */
+static const struct li_place *place_now(const struct li *l, const struct li_entry *entry,
+                                        enum li_channel channel)
 {
-    const struct li_entry *entry = li_book_order(l->book, p->order);
     const struct li_agency *agency = entry != NULL ? li_book_agency(l->book, entry->agency) : NULL;
     const struct li_place *to = NULL;
 
-    if (agency == NULL) {
-        return NULL;
+    if (agency != NULL) {
+        to = channel == LI_CHANNEL_X2 ? &agency->x2 : &agency->cdc;
     }
-    to = p->channel == LI_CHANNEL_X2 ? &agency->x2 : &agency->cdc;
-    return to->is_set &&
-                   (!net_eq(&to->to, &p->to.to) || to->is_plain != p->to.is_plain ||
-                    to->is_counted != p->to.is_counted || strcmp(to->tls_name, p->to.tls_name) != 0)
-               ? to
-               : NULL;
+    return to != NULL && to->is_set ? to : NULL;
 }
 
-/* The spool stays; what of it is not settled goes to the new address. */
-static enum err move_place(struct li *l, struct li_place_run *p, const struct li_place *to)
+static bool is_same(const struct li_place *a, const struct li_place *b)
 {
-    const struct li_entry *entry = li_book_order(l->book, p->order);
-    char name[NAME_BYTES];
-    enum err e = E_OK;
-
-    li_delivery_stop(p->delivery, 0);
-    p->delivery = NULL;
-    p->to = *to;
-    name_of(entry, p->channel, name);
-    e = start_delivery(l, p, name, to);
-    if (e != E_OK) {
-        LOG(LV_ERROR, "place.failed", KV("place", (const char *)name), KV_ERR(e));
-    }
-    return e;
+    return net_eq(&a->to, &b->to) && a->is_plain == b->is_plain && a->is_counted == b->is_counted &&
+           strcmp(a->tls_name, b->tls_name) == 0;
 }
 
-static void follow_moves(struct li *l)
+/* Another address: what waits goes there, from the same spool, when the old delivery has ended. */
+static void move_place(struct li *l, struct li_place_run *p, const struct li_entry *entry,
+                       const struct li_place *to)
 {
-    size_t kept = 0;
+    char name[NAME_BYTES], folder[FOLDER_BYTES];
 
-    for (size_t i = 0; i < l->n_places; i++) {
-        struct li_place_run *p = l->place[i];
-        const struct li_place *to = moved_to(l, p);
-        if (to != NULL && move_place(l, p, to) != E_OK) {
-            close_place(p, 0); /* an order that runs opens it again */
-        } else {
-            l->place[kept++] = p;
+    if (p->delivery != NULL) {
+        li_delivery_ask_stop(p->delivery, 0);
+        if (!li_delivery_is_over(p->delivery)) {
+            return;
         }
+        li_delivery_stop(p->delivery, 0);
+        p->delivery = NULL;
     }
-    l->n_places = kept;
+    name_of(l, entry, p->channel, name, folder);
+    spool_rewind(p->spool);
+    if (start_delivery(l, p, name, to) == E_OK) {
+        p->to = *to;
+    } else if (!p->is_stuck) {
+        LOG(LV_ERROR, "place.failed", KV("place", (const char *)name), KV_ERR(E_STATE));
+    }
+    p->is_stuck = p->delivery == NULL;
+}
+
+/* True: it is gone. Nobody waits here for a thread or a disk: it is asked to end, and closed when
+ * it has. */
+static bool end_place(struct li_place_run *p, bool is_over)
+{
+    if (p->delivery != NULL) {
+        li_delivery_ask_stop(p->delivery, 0);
+    }
+    if (p->is_syncing || (p->delivery != NULL && !li_delivery_is_over(p->delivery))) {
+        return false;
+    }
+    if (is_over && is_delivered(p)) {
+        li_delivery_stop(p->delivery, 0);
+        spool_remove(p->spool);
+        mem_free(p);
+    } else {
+        close_place(p, 0);
+    }
+    return true;
 }
 
 void li_places_follow(struct li *l, uint64_t now_us)
 {
-    size_t kept = 0;
+    size_t kept = 0, orders = li_book_orders(l->book);
+    bool look = orders != l->orders_looked_at;
 
-    follow_moves(l);
-    for (size_t i = 0; i < li_book_orders(l->book); i++) {
-        follow_order(l, li_book_order_at(l->book, i), now_us);
+    l->orders_looked_at = orders;
+    for (size_t i = 0; i < orders; i++) {
+        follow_order(l, li_book_order_at(l->book, i), look, now_us);
     }
     for (size_t i = 0; i < l->n_places; i++) {
         struct li_place_run *p = l->place[i];
         const struct li_entry *entry = li_book_order(l->book, p->order);
-        if (entry != NULL && is_wanted(entry, p, now_us)) {
-            l->place[kept++] = p;
-        } else {
-            close_place(p, 0);
+        const struct li_place *to = place_now(l, entry, p->channel);
+        p->is_ending =
+            p->is_ending || entry == NULL || !is_wanted(l, entry, p->channel, p, false, now_us);
+        if (p->is_ending && end_place(p, entry != NULL)) {
+            continue;
         }
+        if (!p->is_ending && to != NULL && (p->delivery == NULL || !is_same(to, &p->to))) {
+            move_place(l, p, entry, to);
+        }
+        l->place[kept++] = p;
     }
     l->n_places = kept;
 }
 
-void li_places_sync(struct li *l)
+void li_places_wake(struct li *l)
 {
     for (size_t i = 0; i < l->n_places; i++) {
         struct li_place_run *p = l->place[i];
-        if (p->is_dirty) {
-            enum err e = spool_sync(p->spool);
-            if (e != E_OK) {
-                LOG(LV_ERROR, "spool.sync_failed", KV("order", p->order), KV_ERR(e));
-            }
-            p->is_dirty = false;
+        if (p->has_news && p->delivery != NULL) {
             li_delivery_wake(p->delivery);
         }
+        p->has_news = false;
     }
+}
+
+void li_place_facts_of(const struct li_place_run *p, struct li_delivery_facts *d,
+                       struct spool_facts *f)
+{
+    *d = (struct li_delivery_facts){.is_up = false};
+    if (p->delivery != NULL) {
+        li_delivery_facts_of(p->delivery, d);
+    }
+    spool_facts_of(p->spool, f);
 }
 
 /* Alarms: 47 CFR 1.20007 wants call data within 8 s. What waits is what the agency's TCP never had,
  * connection or not. */
-static void alarm(const struct li *l, struct li_place_run *p, const struct li_delivery_facts *d,
-                  const struct spool_facts *f, uint64_t now_us)
+static void raise_alarms(const struct li *l, struct li_place_run *p,
+                         const struct li_delivery_facts *d, const struct spool_facts *f,
+                         uint64_t now_us)
 {
     uint64_t since = d->oldest_us > p->opened_us ? d->oldest_us : p->opened_us;
     uint64_t waits = d->oldest_us != 0 && now_us > since ? (now_us - since) / 1000 : 0;
@@ -247,10 +334,11 @@ static void alarm(const struct li *l, struct li_place_run *p, const struct li_de
     }
     p->is_late = late;
     p->is_slow = slow;
-    if (f->lost > p->lost_shown) {
+    if (f->lost > p->lost_shown && now_us >= p->lost_shown_us + LOST_AGAIN_US) {
         LOG(LV_ERROR, "spool.lost", KV("order", p->order), KV("channel", p->channel_name),
             KV("records", f->lost - p->lost_shown));
         p->lost_shown = f->lost;
+        p->lost_shown_us = now_us;
     }
 }
 
@@ -266,19 +354,24 @@ void li_places_watch(struct li *l, uint64_t now_us)
         struct li_delivery_facts d;
         struct spool_facts f;
         uint64_t waits = 0;
-        li_delivery_facts_of(p->delivery, &d);
-        spool_facts_of(p->spool, &f);
+        li_place_facts_of(p, &d, &f);
         waits = d.oldest_us != 0 && now_us > d.oldest_us ? (now_us - d.oldest_us) / 1000 : 0;
         c->places_down += !d.is_up;
         c->sent += d.sent;
         c->spool_lost += f.lost;
         c->waiting_ms = waits > c->waiting_ms ? waits : c->waiting_ms;
-        alarm(l, p, &d, &f, now_us);
+        p->waits_ms = waits;
+        raise_alarms(l, p, &d, &f, now_us);
     }
 }
 
 void li_places_close(struct li *l, unsigned linger_ms)
 {
+    for (size_t i = 0; i < l->n_places; i++) { /* all of them linger at the same time */
+        if (l->place[i]->delivery != NULL) {
+            li_delivery_ask_stop(l->place[i]->delivery, linger_ms);
+        }
+    }
     for (size_t i = 0; i < l->n_places; i++) {
         close_place(l->place[i], linger_ms);
     }

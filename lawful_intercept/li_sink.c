@@ -14,10 +14,15 @@ static void put(struct li *l, struct li_place_run *p, uint64_t at_us, size_t n)
     enum err e = spool_put(p->spool, at_us, view_from(l->octets, n), &number);
 
     if (e != E_OK) {
-        LOG(LV_ERROR, "spool.refused", KV("order", p->order), KV_ERR(e));
+        if (!p->is_refused) { /* said once; how many: spool.lost */
+            LOG(LV_ERROR, "spool.refused", KV("order", p->order), KV("channel", p->channel_name),
+                KV_ERR(e));
+        }
+        p->is_refused = true;
         return;
     }
-    p->is_dirty = true;
+    p->is_refused = false;
+    p->is_dirty = p->has_news = true;
     l->counts.spooled++;
 }
 

@@ -67,7 +67,6 @@ static enum err take_segment(struct spool *s, uint64_t first)
         TRY(FAIL(E_IO));
     }
     seg.bytes = o.at;
-    s->lost += s->n > 0 && first > s->next ? first - s->next : 0;
     s->next = seg.last + 1 > s->next ? seg.last + 1 : s->next;
     if (seg.last < first) {
         TRY(remove_segment(s, first));
@@ -116,6 +115,20 @@ out:
     return e;
 }
 
+/* Records that are there and have a number past n. */
+static uint64_t held_behind(const struct spool *s, uint64_t n)
+{
+    uint64_t held = 0;
+
+    for (size_t i = 0; i < s->n; i++) {
+        const struct spool_segment *seg = &s->v[i];
+        if (seg->last >= seg->first && seg->last > n) {
+            held += seg->last - (seg->first > n ? seg->first - 1 : n);
+        }
+    }
+    return held;
+}
+
 static enum err read_done(struct spool *s)
 {
     char path[PATH_BYTES], text[48] = "";
@@ -144,9 +157,8 @@ static enum err read_done(struct spool *s)
     }
     s->done = n;
     next = next > n ? next : n + 1;
-    s->lost += next > s->next && s->n > 0 && s->next > n ? next - s->next : 0;
-    s->lost += s->n > 0 && s->v[0].first > n + 1 ? s->v[0].first - 1 - n : 0;
     s->next = s->next > next ? s->next : next;
+    s->lost = s->next - 1 - n - held_behind(s, n);
     return E_OK;
 }
 
@@ -169,6 +181,15 @@ static enum err write_done(const struct spool *s, bool sync)
     return ok ? E_OK : FAIL(E_IO);
 }
 
+/* What goes at once when there is no room is a segment: not all of a small spool. */
+static size_t segment_of(uint64_t max_bytes)
+{
+    uint64_t n = max_bytes == 0 ? SEGMENT_DEFAULT : max_bytes / 16;
+
+    n = n > SEGMENT_MIN ? n : SEGMENT_MIN;
+    return (size_t)(n < SEGMENT_DEFAULT ? n : SEGMENT_DEFAULT);
+}
+
 enum err spool_open(const struct spool_cfg *cfg, struct spool **out)
 {
     struct spool *s = mem_zalloc(sizeof *s);
@@ -180,7 +201,7 @@ enum err spool_open(const struct spool_cfg *cfg, struct spool **out)
     s->in.fd = s->out.fd = -1;
     s->next = 1;
     pthread_mutex_init(&s->lock, NULL);
-    s->segment_bytes = cfg->segment_bytes != 0 ? cfg->segment_bytes : SEGMENT_DEFAULT;
+    s->segment_bytes = cfg->segment_bytes != 0 ? cfg->segment_bytes : segment_of(cfg->max_bytes);
     s->max_bytes = cfg->max_bytes;
     s->make_room = cfg->make_room;
     s->arg = cfg->arg;
@@ -265,10 +286,12 @@ static enum err append(struct spool *s, size_t bytes)
 
 static enum err put_once(struct spool *s, struct view plain)
 {
+    const struct spool_segment *last = s->n > 0 ? &s->v[s->n - 1] : NULL;
     size_t sealed = plain.n + GCM_TAG_BYTES;
     enum err e = E_OK;
 
-    if (s->out.fd < 0 || s->v[s->n - 1].bytes >= s->segment_bytes) {
+    if (last == NULL || s->out.fd < 0 ||
+        (last->last >= last->first && last->bytes >= s->segment_bytes)) {
         spool_finish_segment(s);
         TRY(spool_make_segment(s));
     }
@@ -354,32 +377,32 @@ bool spool_shrink(struct spool *s)
 
 /* ---- onto the disk -----------------------------------------------------------------------------
  */
-void spool_sync_begin(struct spool *s, struct spool_dirty *out)
+void spool_sync_begin(struct spool *s, bool whole, struct spool_dirty *out)
 {
     pthread_mutex_lock(&s->lock);
     *out = s->dirty;
     s->dirty = (struct spool_dirty){.n = 0};
-    if (s->out_is_dirty) {
+    if (s->out_is_dirty && !whole) {
         int fd = fcntl(s->out.fd, F_DUPFD_CLOEXEC, 0);
         if (fd >= 0) {
             out->fd[out->n++] = fd;
         } else {
             out->failed = fdatasync(s->out.fd) != 0 || out->failed;
         }
-        s->out_is_dirty = false;
     }
+    s->out_is_dirty = false;
     pthread_mutex_unlock(&s->lock);
 }
 
-enum err spool_sync_end(struct spool *s, struct spool_dirty *d, bool is_synced)
+enum err spool_sync_end(struct spool *s, bool whole, struct spool_dirty *d)
 {
     bool ok = !d->failed;
 
     for (unsigned i = 0; i < d->n; i++) {
-        ok = (is_synced || fdatasync(d->fd[i]) == 0) && ok;
+        ok = (whole || fdatasync(d->fd[i]) == 0) && ok;
         close(d->fd[i]);
     }
-    if (!is_synced) {
+    if (!whole) {
         ok = (!d->folder || spool_sync_folder(s->folder, "")) && ok;
         ok = (!d->parent || spool_sync_folder(s->folder, "/..")) && ok;
     }
@@ -391,8 +414,8 @@ enum err spool_sync(struct spool *s)
 {
     struct spool_dirty d;
 
-    spool_sync_begin(s, &d);
-    return spool_sync_end(s, &d, false);
+    spool_sync_begin(s, false, &d);
+    return spool_sync_end(s, false, &d);
 }
 
 /* ---- reading -----------------------------------------------------------------------------------
@@ -534,6 +557,6 @@ enum err spool_done(struct spool *s, uint64_t number)
 void spool_facts_of(struct spool *s, struct spool_facts *out)
 {
     pthread_mutex_lock(&s->lock);
-    *out = (struct spool_facts){s->next, s->done, s->bytes, s->lost};
+    *out = (struct spool_facts){s->next, s->done, s->bytes, s->lost, s->n};
     pthread_mutex_unlock(&s->lock);
 }

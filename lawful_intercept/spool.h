@@ -33,7 +33,7 @@ struct spool_cfg {
     const char *name;         /* of case and place: part of what is sealed, so that no record can be
                                  moved to another case */
     const struct secret *key; /* 32 octets; read during spool_open() and kept */
-    size_t segment_bytes;     /* 0: 1 MiB */
+    size_t segment_bytes;     /* 0: 1 MiB, and no more than a sixteenth of max_bytes */
     uint64_t max_bytes;       /* 0: no bound but the disk */
     /* A full disk: somebody who holds more than `bytes` gives something up (spool_shrink() of
      * another spool). False: nobody does. NULL: there is nobody. Called within spool_put(). */
@@ -44,6 +44,7 @@ struct spool_cfg {
 struct spool_facts {
     uint64_t next, done; /* number of the next record; delivered up to */
     uint64_t bytes, lost;
+    size_t segments;
 };
 
 enum { SPOOL_DIRTY_MAX = 4 };
@@ -64,10 +65,10 @@ void spool_remove(struct spool *s); /* its files too */
 MUST_CHECK enum err spool_put(struct spool *s, uint64_t at_us, struct view octets,
                               uint64_t *number);
 MUST_CHECK enum err spool_sync(struct spool *s);
-/* The same in two steps: begin takes what is to be synced; end does it, holding no lock, or closes
- * it alone when the whole file system was synced in between. Each begin wants its end. */
-void spool_sync_begin(struct spool *s, struct spool_dirty *out);
-MUST_CHECK enum err spool_sync_end(struct spool *s, struct spool_dirty *d, bool is_synced);
+/* The same in two steps: begin takes what is to be synced; end does it, holding no lock. Each begin
+ * wants its end. whole: the whole file system is synced in between, and nothing is left to do. */
+void spool_sync_begin(struct spool *s, bool whole, struct spool_dirty *out);
+MUST_CHECK enum err spool_sync_end(struct spool *s, bool whole, struct spool_dirty *d);
 bool spool_shrink(struct spool *s); /* the oldest segment goes; false: there is but one */
 
 /* The record after the last that was read. E_NOTFOUND: none now; E_AUTH, E_PARSE: damaged: it is

@@ -17,6 +17,7 @@ enum {
     TIME_BYTES = 8, /* sealed with the record */
     SEGMENTS_MAX = 65536,
     SEGMENT_DEFAULT = 1 << 20,
+    SEGMENT_MIN = 4096,
     NAME_BYTES = 128,
     PATH_BYTES = 512
 };

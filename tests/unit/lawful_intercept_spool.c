@@ -303,6 +303,96 @@ static void a_full_disk_is_no_end(void **state)
     spool_close(s);
 }
 
+/* The disk is full, and somebody else holds more: he gives first, and nothing of ours goes. */
+struct rich {
+    struct spool *spool;
+    struct rlimit was;
+    unsigned asked;
+};
+
+static bool ask_the_rich(void *arg, const struct spool *asking, uint64_t bytes)
+{
+    struct rich *r = arg;
+
+    assert_true(asking != r->spool);
+    r->asked++;
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &r->was), 0); /* as if there were room now */
+    assert_true(bytes > 0);
+    return spool_shrink(r->spool);
+}
+
+static void who_holds_most_gives_first(void **state)
+{
+    struct place *p = *state;
+    struct place other;
+    struct spool_cfg cfg = {.folder = p->folder, .name = "poor", .key = &p->key};
+    struct rich r = {.asked = 0};
+    struct rlimit small;
+    struct spool *s = NULL;
+    struct spool_facts f;
+    char path[300];
+
+    other = *p;
+    snprintf(other.folder, sizeof other.folder, "%.70s/rich", p->folder);
+    r.spool = opened(&other, 1, 0); /* each record a segment */
+    put(r.spool, 1, 100);
+    put(r.spool, 2, 100);
+    cfg.segment_bytes = 1;
+    cfg.make_room = ask_the_rich;
+    cfg.arg = &r;
+    assert_int_equal(spool_open(&cfg, &s), E_OK);
+    put(s, 1, 100);
+    put(s, 2, 100);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &r.was), 0);
+    small = (struct rlimit){100, r.was.rlim_max};
+    assert_true(signal(SIGXFSZ, SIG_IGN) != SIG_ERR);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+    put(s, 3, 100);
+    assert_int_equal(r.asked, 1);
+    spool_facts_of(r.spool, &f);
+    assert_true(f.lost == 1 && f.segments == 1);
+    spool_facts_of(s, &f);
+    assert_true(f.lost == 0 && f.segments == 3);
+    spool_remove(r.spool);
+    assert_int_equal(access(other.folder, F_OK), -1);
+    spool_close(s);
+    files_of(p->folder, path, false);
+}
+
+/* What was lost is known after a restart too, and no number is used twice. */
+static void a_restart_forgets_no_loss(void **state)
+{
+    struct place *p = *state;
+    struct spool *s = opened(p, 1, 0);
+    struct rlimit was, none;
+    struct spool_facts f;
+    uint64_t number = 0;
+
+    put(s, 1, 100);
+    put(s, 2, 100);
+    put(s, 3, 100);
+    assert_true(spool_shrink(s)); /* the first */
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &was), 0);
+    none = (struct rlimit){60, was.rlim_max};
+    assert_true(signal(SIGXFSZ, SIG_IGN) != SIG_ERR);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &none), 0);
+    for (unsigned i = 0; i < 2; i++) { /* gives the second, and is refused; then the last */
+        assert_int_equal(spool_put(s, 1, VIEW("0123456789012345678901234567890123456789"), &number),
+                         E_FULL);
+    }
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &was), 0);
+    spool_facts_of(s, &f);
+    assert_int_equal(f.next, 6);
+    number = f.lost;
+    spool_close(s);
+    s = opened(p, 1, 0);
+    spool_facts_of(s, &f);
+    assert_int_equal(f.next, 6);
+    assert_int_equal(f.lost, number);
+    put(s, 6, 10);
+    spool_close(s);
+}
+
 /* headgate-li was killed when the segment was made and its first record was not whole: what waits
  * in the older ones stays, and the record has a place. */
 static void a_segment_without_a_record_is_made_anew(void **state)
@@ -388,6 +478,8 @@ int main(void)
         IN_PLACE(nobody_else_reads_it),
         IN_PLACE(the_oldest_goes_first_and_is_counted),
         IN_PLACE(a_full_disk_is_no_end),
+        IN_PLACE(who_holds_most_gives_first),
+        IN_PLACE(a_restart_forgets_no_loss),
         IN_PLACE(a_segment_without_a_record_is_made_anew),
         IN_PLACE(other_faults_than_a_full_disk_cost_no_older_records),
         IN_PLACE(numbers_that_no_spool_reaches_are_not_ours),

@@ -1,0 +1,195 @@
+/* Spools and positions onto the disk: group commit. */
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "lawful_intercept/li_int.h"
+
+enum {
+    COMMIT_MS = 50,    /* between two */
+    SYNC_EACH_MAX = 16 /* more spools than that: the whole file system at once */
+};
+
+struct work { /* of one commit */
+    struct {
+        struct li_place_run *place;
+        struct spool_dirty dirty;
+    } * v;
+    size_t n;
+    bool whole;
+    struct li_commit_position position[LI_POSITIONS_MAX];
+};
+
+/* ---- what there is -----------------------------------------------------------------------------
+ */
+/* False: nothing, or no memory to remember it by: the next time. */
+static bool collect(struct li *l, struct work *w)
+{
+    size_t n = 0;
+    bool any = false;
+
+    for (size_t i = 0; i < l->n_places; i++) {
+        n += l->place[i]->is_dirty;
+    }
+    w->v = n > 0 ? mem_zalloc_array(n, sizeof *w->v) : NULL;
+    if (n > 0 && w->v == NULL) {
+        return false;
+    }
+    w->whole = n > SYNC_EACH_MAX;
+    for (size_t i = 0; i < l->n_places; i++) {
+        struct li_place_run *p = l->place[i];
+        if (p->is_dirty) {
+            p->is_dirty = false;
+            p->is_syncing = true;
+            w->v[w->n].place = p;
+            spool_sync_begin(p->spool, w->whole, &w->v[w->n++].dirty);
+        }
+    }
+    for (unsigned i = 0; i < LI_POSITIONS_MAX; i++) {
+        w->position[i] = l->commit.position[i];
+        l->commit.position[i].is_new = false;
+        any = any || w->position[i].is_new;
+    }
+    return w->n > 0 || any;
+}
+
+void li_commit_offer(struct li *l, unsigned slot, const char *file, const void *position,
+                     size_t bytes)
+{
+    struct li_commit_position *p = &l->commit.position[slot];
+
+    BUG_ON(slot >= LI_POSITIONS_MAX || bytes > sizeof p->octets);
+    snprintf(p->file, sizeof p->file, "%s", file);
+    memcpy(p->octets, position, bytes);
+    p->bytes = bytes;
+    p->is_new = true;
+}
+
+/* ---- onto the disk -----------------------------------------------------------------------------
+ */
+static bool sync_all(const struct li *l)
+{
+    int fd = open(l->spool, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    bool ok = fd >= 0 && syncfs(fd) == 0;
+
+    if (fd >= 0) {
+        close(fd);
+    }
+    return ok;
+}
+
+static bool sync_spools(struct li *l, struct work *w)
+{
+    bool ok = !w->whole || sync_all(l);
+
+    if (!ok && !l->commit.has_failed) {
+        LOG(LV_ERROR, "spool.sync_failed", KV("folder", (const char *)l->spool));
+    }
+    for (size_t i = 0; i < w->n; i++) {
+        enum err e = spool_sync_end(w->v[i].place->spool, w->whole, &w->v[i].dirty);
+        if (e != E_OK && ok && !l->commit.has_failed) {
+            LOG(LV_ERROR, "spool.sync_failed", KV("order", w->v[i].place->order), KV_ERR(e));
+        }
+        ok = e == E_OK && ok;
+    }
+    return ok;
+}
+
+static bool write_position(const struct li_commit_position *p)
+{
+    char temp[LI_PATH_BYTES + 8];
+    int fd = -1;
+    bool ok = false;
+
+    snprintf(temp, sizeof temp, "%s.new", p->file);
+    fd = open(temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd >= 0) {
+        ok = write(fd, p->octets, p->bytes) == (ssize_t)p->bytes;
+        ok = fdatasync(fd) == 0 && ok;
+        close(fd);
+    }
+    return ok && rename(temp, p->file) == 0;
+}
+
+static bool write_positions(struct li *l, const struct work *w)
+{
+    bool ok = true;
+
+    for (unsigned i = 0; i < LI_POSITIONS_MAX; i++) {
+        const struct li_commit_position *p = &w->position[i];
+        if (p->is_new && !write_position(p)) {
+            if (!l->commit.position_failed && ok) {
+                LOG(LV_ERROR, "position.not_kept", KV("file", p->file));
+            }
+            ok = false;
+        }
+    }
+    return ok;
+}
+
+/* What did not come to the disk is tried again; a newer position takes the place of that one. */
+static void put_back(struct li *l, const struct work *w, bool synced, bool written)
+{
+    for (size_t i = 0; i < w->n; i++) {
+        w->v[i].place->is_syncing = false;
+        w->v[i].place->is_dirty = w->v[i].place->is_dirty || !synced;
+    }
+    for (unsigned i = 0; i < LI_POSITIONS_MAX && (!synced || !written); i++) {
+        if (w->position[i].is_new && !l->commit.position[i].is_new) {
+            l->commit.position[i] = w->position[i];
+        }
+    }
+    l->commit.has_failed = !synced;
+    l->commit.position_failed = !written;
+}
+
+static void commit(struct li *l)
+{
+    struct work w = {.n = 0};
+    bool any = false, synced = false, written = false;
+
+    pthread_mutex_lock(&l->lock);
+    any = collect(l, &w);
+    pthread_mutex_unlock(&l->lock);
+    if (any) {
+        synced = sync_spools(l, &w);
+        written = synced && write_positions(l, &w);
+        pthread_mutex_lock(&l->lock);
+        put_back(l, &w, synced, written || !synced);
+        pthread_mutex_unlock(&l->lock);
+    }
+    mem_free(w.v);
+}
+
+/* ---- the thread --------------------------------------------------------------------------------
+ */
+static void *run(void *arg)
+{
+    struct li *l = arg;
+
+    while (!atomic_load(&l->commit.stopping)) {
+        commit(l);
+        IGNORE(poll(NULL, 0, COMMIT_MS) == 0 ? E_OK : E_IO, "a signal only shortens it");
+    }
+    commit(l);
+    return NULL;
+}
+
+enum err li_commit_start(struct li *l)
+{
+    l->commit.is_running = pthread_create(&l->commit.thread, NULL, run, l) == 0;
+    return l->commit.is_running ? E_OK : FAIL(E_NOMEM);
+}
+
+void li_commit_stop(struct li *l)
+{
+    if (l->commit.is_running) {
+        atomic_store(&l->commit.stopping, true);
+        pthread_join(l->commit.thread, NULL);
+        l->commit.is_running = false;
+    }
+}
