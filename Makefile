@@ -103,6 +103,13 @@ $(B)/admin_api/api_bundle.c $(B)/admin_api/api_tables.c &: tools/bundle_api $(OP
 	$(Q)tools/bundle_api --json $(B)/openapi.json --c $(B)/admin_api/api_bundle.c --tables $(B)/admin_api/api_tables.c
 $(B)/admin_api/api_bundle.o $(B)/admin_api/api_tables.o: $(B)/admin_api/%.o: $(B)/admin_api/%.c
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c $< -o $@
+# That of the officers' API is part of headgate-li.
+$(B)/lawful_intercept/li_document.c: tools/bundle_api $(wildcard lawful_intercept/openapi/*.yaml)
+	@mkdir -p $(@D)
+	$(Q)tools/bundle_api --li --json $(B)/li-openapi.json --c $@
+$(B)/lawful_intercept/li_document.o: $(B)/lawful_intercept/li_document.c
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c $< -o $@
+$(B)/liblawful_intercept.a: $(B)/lawful_intercept/li_document.o
 $(B)/libadmin_api.a: $(B)/admin_api/api_bundle.o $(B)/admin_api/api_tables.o
 
 define PROGRAM
@@ -210,6 +217,7 @@ install: all
 	install -m 644 migrations/*.sql $(DESTDIR)$(PREFIX)/share/headgate/migrations
 	install -d $(DESTDIR)$(PREFIX)/share/headgate/migrations/li
 	install -m 644 migrations/li/*.sql $(DESTDIR)$(PREFIX)/share/headgate/migrations/li
+	install -m 644 $(B)/li-openapi.json $(DESTDIR)$(PREFIX)/share/headgate
 	install -m 644 $(B)/openapi.json $(DESTDIR)$(PREFIX)/share/headgate
 	install -d $(DESTDIR)$(PREFIX)/share/headgate/examples $(DESTDIR)$(PREFIX)/lib/systemd/system $(DESTDIR)$(PREFIX)/lib/sysusers.d $(DESTDIR)$(PREFIX)/lib/tmpfiles.d
 	install -m 644 deploy/etc/*.yaml deploy/postgresql/*.conf $(DESTDIR)$(PREFIX)/share/headgate/examples

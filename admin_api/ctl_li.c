@@ -68,9 +68,12 @@ static const struct ctl_column STATE[] = {
     {.name = "calls"}, {.name = "records_lost"}, {.name = NULL}};
 
 static const struct ctl_column DELIVERIES[] = {
-    {.name = "order"},   {.name = "channel"}, {.name = "up"},   {.name = "since"},
-    {.name = "spooled"}, {.name = "sent"},    {.name = "lost"}, {.name = "confirmed"},
-    {.name = "why"},     {.name = NULL}};
+    {.name = "order"},      {.name = "channel"},
+    {.name = "up"},         {.name = "since"},
+    {.name = "spooled"},    {.name = "sent"},
+    {.name = "lost"},       {.name = "confirmed"},
+    {.name = "waiting_ms"}, {.name = "alarms", .absent = "-"},
+    {.name = "why"},        {.name = NULL}};
 
 int ctl_li_print(const struct ctl *c, json_t *item, const struct ctl_column *columns)
 {

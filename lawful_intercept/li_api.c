@@ -17,6 +17,7 @@ struct exchange {
     json_t *body;
     unsigned status;
     json_t *answer;
+    struct view document; /* instead of answer; empty: none */
 };
 
 static void *take(size_t n)
@@ -76,11 +77,15 @@ static void answer(struct exchange *x, unsigned status, json_t *v, enum err e)
     x->answer = v;
 }
 
-static void send_answer(struct exchange *x)
+static void send_answer(const struct exchange *x)
 {
     static const char *const retry[] = {"Retry-After", "5", NULL};
     char *text = x->answer != NULL ? json_dumps(x->answer, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
 
+    if (x->document.n > 0) {
+        httpd_answer(x->r, 200, "application/json", NULL, x->document);
+        return;
+    }
     httpd_answer(x->r, text != NULL ? x->status : 500,
                  x->status < 400 ? "application/json" : "application/problem+json",
                  x->status == 503 ? retry : NULL, view_of(text != NULL ? text : "{}"));
@@ -221,6 +226,12 @@ static void show_state(struct exchange *x)
     answer(x, 200, li_state(x->api->li), E_NOMEM);
 }
 
+static void show_document(struct exchange *x)
+{
+    x->status = 200;
+    x->document = li_api_document();
+}
+
 static void list_events(struct exchange *x)
 {
     json_t *v = NULL;
@@ -314,6 +325,7 @@ static const struct operation operations[] = {
     {"GET", "orders", "record", true, false, show_record},
     {"GET", "state", "", false, false, show_state},
     {"GET", "events", "", false, false, list_events},
+    {"GET", "openapi.json", "", false, false, show_document},
 };
 
 struct path {

@@ -16,6 +16,8 @@ struct li_api {
 };
 
 void li_api_handle(void *api, const struct httpd_request *r); /* a httpd_handler */
+/* The OpenAPI document of lawful_intercept/openapi (tools/bundle_api). */
+struct view li_api_document(void);
 /* Once, before any JSON is made: memory by base/mem.h. */
 void li_json_init(void);
 

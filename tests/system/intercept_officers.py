@@ -6,7 +6,7 @@ import stat
 import subprocess
 import threading
 
-from hglib import wait_for
+from hglib import UnixHttp, wait_for
 from lawful import LiTest
 
 NUMBER, CASE = "+12125550199", "SECRET-CASE-7"
@@ -133,6 +133,32 @@ li:
         asked = self.heard("whoami")
         self.assertEqual(asked.split(" HTTP")[0], "GET /api/v1/me")
         self.assertIn("Authorization: Bearer for.headgate-admin", asked)
+
+    # ---- the document
+    def test_the_document_and_the_server_take_the_same_forms(self):
+        self.done("anna", "GET", "openapi.json")
+        socket_of = UnixHttp(self.stack.path("li.sock"))
+        self.addCleanup(socket_of.close)
+        operations = {(o.method, o.path): o for o in self.document.operations}
+        for path, vary in (("agencies", {}), ("orders", {"agency": self.green})):
+            operation = operations["POST", "/" + path]
+            good = {**operation.examples[0], **vary, **({"ends_at": self.when(3600)} if path == "orders" else {})}
+            forms = [{**good}, {**good, "more": 1}]
+            for name in operation.schema["properties"]:
+                forms.append({k: v for k, v in good.items() if k != name})
+                forms += [{**good, name: odd} for odd in (None, 0, -1, True, "", "x", "x" * 201, [], {}, {"x": 1}, {"address": 5})]
+            for i, form in enumerate(forms):
+                if path == "agencies" and form.get("name", "") == good.get("name"):
+                    form["name"] = f"agency {i}"
+                socket_of.request("POST", f"/li/v1/{path}", json.dumps(form))
+                answer = socket_of.getresponse()
+                status, answer = answer.status, json.loads(answer.read())
+                faults = self.document.errors(operation.schema, form)
+                with self.subTest(path=path, form=form):
+                    self.assertIn(status, (201, 422))
+                    self.assertFalse(faults and status == 201, f"taken, and not as documented: {faults}")
+                    if not faults and status == 422:  # what no schema can say
+                        self.assertTrue({e["pointer"] for e in answer["errors"]} <= {"/cdc", "/agency", "/docket"}, answer)
 
     # ---- agencies
     def test_an_agency_changes_when_two_officers_say_so(self):

@@ -7,6 +7,7 @@ import ssl
 import subprocess
 import threading
 
+import contract
 from hglib import TOP, Daemon, Failed, Stack, wait_for
 from stacked import StackTest
 
@@ -75,6 +76,7 @@ class Agency:
 class LiTest(StackTest):
     """A stack whose signaling is tapped, and headgate-li beside it; officers anna and bert, dora who sits at the machine, and
     cecil whom nobody knows."""
+    document = None  # of the officers' API
 
     @classmethod
     def setUpClass(cls):
@@ -170,9 +172,23 @@ keys:
         try:
             connection.request(method, "/li/v1/" + path, None if body is None else json.dumps(body), {"Content-Type": "application/json"})
             answer = connection.getresponse()
-            return answer.status, json.loads(answer.read())
+            answer.body = answer.read()
+            cls.judge(method, path, answer)
+            return answer.status, json.loads(answer.body)
         finally:
             connection.close()
+
+    @classmethod
+    def judge(cls, method, path, answer):
+        """Whatever headgate-li answers is as its document says."""
+        if path == "openapi.json" and answer.status == 200:
+            cls.document = contract.Document(json.loads(answer.body))
+        if cls.document is None:
+            cls.done("anna", "GET", "openapi.json")
+        operation = cls.document.find(method, "/" + path)
+        faults = operation.faults(answer) if operation is not None else []
+        if faults:
+            raise Failed(f"{method} {path}: {answer.status}: {faults}: {answer.body[:1000]}")
 
     @classmethod
     def done(cls, name, method, path, body=None):
