@@ -260,7 +260,7 @@ const struct ctl_command ctl_commands[] = {
     {"li events", "[--after N]", "the officers' log, and whether its chain of hashes is sound",
      "li events --after 4711", ctl_li_events},
     {.help = "this program"},
-    {"config check", "FILE [--program headgate|headgate-prov|headgate-admin]",
+    {"config check", "FILE [--program headgate|headgate-prov|headgate-admin|headgate-li]",
      "whether a daemon would take a configuration, and at which line and column not",
      "config check /etc/headgate/headgate.yaml", ctl_config_check},
     {"api", "METHOD PATH [--data FILE|-] [--if-match TAG]",

@@ -17,7 +17,8 @@
 
 enum { SAID_MAX = 2048, NOT_THERE = 127 };
 
-static const char *const DAEMONS[] = {"headgate", "headgate-prov", "headgate-admin", NULL};
+static const char *const DAEMONS[] = {"headgate", "headgate-prov", "headgate-admin", "headgate-li",
+                                      NULL};
 
 struct verdict {
     int code;            /* its exit code; NOT_THERE: there is no such program */
@@ -122,13 +123,14 @@ static int judge(const struct ctl *c, const char *file, const char *program,
 int ctl_config_check(struct ctl *c, struct ctl_args *a)
 {
     unsigned chosen = 0, best = 0;
-    struct verdict v[3];
+    struct verdict v[sizeof DAEMONS / sizeof DAEMONS[0]];
     struct opts o = {.a = a};
     unsigned before = 0;
 
     opt_choice(&o, "--program", DAEMONS, &chosen);
     before = o.taken;
-    opt_end(&o, 1, "config check FILE [--program headgate|headgate-prov|headgate-admin]");
+    opt_end(&o, 1,
+            "config check FILE [--program headgate|headgate-prov|headgate-admin|headgate-li]");
     if (o.rc != CTL_OK) {
         return o.rc;
     }

@@ -72,6 +72,7 @@ static const struct ctl_column CERTIFIED[] = {{.name = "certified_by"},
                                               {.name = "order", .from = "order.order"},
                                               {.name = "case_id", .from = "order.case_id"},
                                               {.name = "state", .from = "order.state"},
+                                              {.name = "agency"},
                                               {.name = NULL}};
 
 int ctl_li_verify(struct ctl *c, struct ctl_args *a)

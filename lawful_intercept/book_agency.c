@@ -308,6 +308,7 @@ static enum err decide(const struct li_book *b, const struct li_agency *agency,
         TRY(FAIL(E_STATE));
     }
     if (act == LI_AGENCY_APPROVE && strcmp(li_text(proposed, "proposed_by"), who) == 0) {
+        li_form_wrong(errors, "/proposed/proposed_by", "is the one who would approve it");
         TRY(FAIL(E_DENIED));
     }
     if (act == LI_AGENCY_APPROVE) {

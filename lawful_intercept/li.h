@@ -30,12 +30,12 @@ void li_close(struct li *l, unsigned linger_ms); /* NULL is fine */
 
 /* ---- officers ----------------------------------------------------------------------------------
  * Each returns a new reference, or NULL and *e: E_PARSE (errors says why), E_NOTFOUND, E_STATE,
- * E_DENIED, E_IO (database away), E_EXISTS (somebody else was quicker: again). who: the officer. */
+ * E_DENIED (of these two errors may name the field that is in the way), E_IO (database away), E_EXISTS (somebody else was quicker: again). who: the officer. */
 json_t *li_enter(struct li *l, enum li_kind kind, const json_t *form, const char *who,
                  json_t *errors, enum err *e);
 json_t *li_act(struct li *l, uint64_t order, enum li_act act, const char *who, const char *reason,
-               enum err *e);
-/* Of an agency (book.h), with the form that the act takes. Of E_STATE too errors may say more. */
+               json_t *errors, enum err *e);
+/* Of an agency (book.h), with the form that the act takes. */
 json_t *li_change(struct li *l, uint64_t agency, enum li_agency_act act, const json_t *form,
                   const char *who, json_t *errors, enum err *e);
 json_t *li_show(struct li *l, enum li_kind kind, uint64_t id, enum err *e); /* id 0: all of them */

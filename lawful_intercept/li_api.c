@@ -45,13 +45,15 @@ static void problem(struct exchange *x, unsigned status, const char *title, json
     json_decref(errors);
 }
 
-static void problem_of(struct exchange *x, enum err e)
+/* Takes errors over; NULL: none. */
+static void problem_with(struct exchange *x, enum err e, json_t *errors)
 {
     static const struct {
         enum err e;
         unsigned status;
         const char *title;
     } all[] = {{E_NOTFOUND, 404, "there is no such thing"},
+               {E_PARSE, 422, "the form cannot be taken"},
                {E_STATE, 409, "it is not in the state for that"},
                {E_EXISTS, 409, "somebody else was quicker: look again"},
                {E_DENIED, 403, "nobody approves what he entered himself"},
@@ -60,11 +62,16 @@ static void problem_of(struct exchange *x, enum err e)
 
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
         if (all[i].e == e) {
-            problem(x, all[i].status, all[i].title, NULL);
+            problem(x, all[i].status, all[i].title, errors);
             return;
         }
     }
-    problem(x, 500, "out of memory", NULL);
+    problem(x, 500, "out of memory", errors);
+}
+
+static void problem_of(struct exchange *x, enum err e)
+{
+    problem_with(x, e, NULL);
 }
 
 static void answer(struct exchange *x, unsigned status, json_t *v, enum err e)
@@ -75,6 +82,17 @@ static void answer(struct exchange *x, unsigned status, json_t *v, enum err e)
     }
     x->status = status;
     x->answer = v;
+}
+
+/* Takes both over. */
+static void answer_act(struct exchange *x, unsigned status, json_t *v, enum err e, json_t *errors)
+{
+    if (v == NULL) {
+        problem_with(x, e, errors);
+        return;
+    }
+    json_decref(errors);
+    answer(x, status, v, e);
 }
 
 static void send_answer(const struct exchange *x)
@@ -132,12 +150,7 @@ static void enter(struct exchange *x, enum li_kind kind)
     enum err e = E_NOMEM;
 
     v = errors != NULL ? li_enter(x->api->li, kind, x->body, x->who, errors, &e) : NULL;
-    if (e == E_PARSE) {
-        problem(x, 422, "the form cannot be taken", errors);
-        return;
-    }
-    json_decref(errors);
-    answer(x, 201, v, e);
+    answer_act(x, 201, v, e, errors);
 }
 
 static void enter_agency(struct exchange *x)
@@ -156,14 +169,7 @@ static void change(struct exchange *x, enum li_agency_act what)
     enum err e = E_NOMEM;
 
     v = errors != NULL ? li_change(x->api->li, x->id, what, x->body, x->who, errors, &e) : NULL;
-    if (e == E_PARSE) {
-        problem(x, 422, "the form cannot be taken", errors);
-    } else if (e == E_STATE) {
-        problem(x, 409, "it is not in the state for that", errors);
-    } else {
-        json_decref(errors);
-        answer(x, 200, v, e);
-    }
+    answer_act(x, 200, v, e, errors);
 }
 
 static void change_agency(struct exchange *x)
@@ -197,13 +203,13 @@ static void act(struct exchange *x, enum li_act what)
     li_form_known(x->body, known, "", errors);
     li_form_text(x->body, &field, errors);
     if (errors != NULL && json_array_size(errors) > 0) {
-        problem(x, 422, "the form cannot be taken", errors);
+        problem_with(x, E_PARSE, errors);
         return;
     }
-    v = errors != NULL ? li_act(x->api->li, x->id, what, x->who, li_text(x->body, "reason"), &e)
-                       : NULL;
-    json_decref(errors);
-    answer(x, 200, v, e);
+    v = errors != NULL
+            ? li_act(x->api->li, x->id, what, x->who, li_text(x->body, "reason"), errors, &e)
+            : NULL;
+    answer_act(x, 200, v, e, errors);
 }
 
 static void approve(struct exchange *x)
@@ -257,13 +263,16 @@ static void list_events(struct exchange *x)
 /* The signature is over the record's canonical text: sorted keys, no spaces. */
 static json_t *certify(struct exchange *x, json_t *order)
 {
+    enum err e = E_OK;
+    json_t *agency = li_show(x->api->li, LI_ITEM_AGENCY, li_number(order, "agency"), &e);
     json_t *record = NULL, *made = NULL;
     uint8_t signature[EC_SIGNATURE_BYTES], spki[32];
     char hex[2 * EC_SIGNATURE_BYTES + 1], pem[512], at[24];
     char *text = NULL;
 
     li_time_write(clock_wall_us(clock_system()), at);
-    record = json_pack("{s:o,s:s,s:s}", "order", order, "certified_by", x->who, "certified_at", at);
+    record = json_pack("{s:o,s:s,s:s,s:s}", "order", order, "agency", li_text(agency, "name"),
+                       "certified_by", x->who, "certified_at", at);
     text = record != NULL ? json_dumps(record, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
     if (text != NULL && ec_sign(x->api->record_key, view_of(text), signature) == E_OK &&
         ec_key_public(x->api->record_key, pem, sizeof pem, spki) == E_OK) {
@@ -271,6 +280,7 @@ static json_t *certify(struct exchange *x, json_t *order)
         made = json_pack("{s:O,s:s,s:s}", "record", record, "signature", hex, "public_key", pem);
     }
     mem_free(text);
+    json_decref(agency);
     json_decref(record);
     return made;
 }
@@ -357,6 +367,18 @@ static bool split(struct view path, struct path *out)
     return false;
 }
 
+/* A page of another site can make an officer's browser send a form or a text with his certificate,
+ * but not this, since nothing here answers its question whether it may. */
+static bool is_json(const struct httpd_request *r)
+{
+    struct view type = httpd_header(r, "Content-Type");
+    size_t semicolon = 0;
+
+    return view_eq_nocase(
+        view_trim(view_find(type, ';', &semicolon) ? view_sub(type, 0, semicolon) : type),
+        VIEW("application/json"));
+}
+
 /* 0: it was called; else what is wrong. */
 static unsigned dispatch(struct exchange *x)
 {
@@ -376,6 +398,9 @@ static unsigned dispatch(struct exchange *x)
         is_there = true;
         if (!view_eq(x->r->method, view_of(o->method))) {
             continue;
+        }
+        if (o->has_body && !is_json(x->r)) {
+            return 415;
         }
         if (o->has_body) {
             x->body = json_loadb(x->r->body.p != NULL ? x->r->body.p : "", x->r->body.n,
@@ -421,6 +446,7 @@ void li_api_handle(void *api, const struct httpd_request *r)
         problem(&x, wrong,
                 wrong == 401   ? "no officer that we know"
                 : wrong == 400 ? "the body is no JSON object"
+                : wrong == 415 ? "the body must be application/json"
                 : wrong == 405 ? "not by that method"
                                : "there is nothing at this path",
                 NULL);

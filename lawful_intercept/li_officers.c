@@ -65,6 +65,23 @@ json_t *li_enter(struct li *l, enum li_kind kind, const json_t *form, const char
     return made;
 }
 
+/* Which field of the order it is that forbids the act. */
+static void name_field(const struct li_entry *entry, enum li_act act, enum err e, uint64_t now_us,
+                       json_t *errors)
+{
+    const char *state = li_state_of(entry, now_us);
+
+    if (e == E_DENIED) {
+        li_form_wrong(errors, "/entered_by", "is the one who would approve it");
+    } else if (act == LI_APPROVE && strcmp(state, "entered") == 0) {
+        li_form_wrong(errors, now_us >= entry->order.ends_us ? "/ends_at" : "/agency", "%s",
+                      now_us >= entry->order.ends_us ? "the order has expired"
+                                                     : "the agency is retired");
+    } else {
+        li_form_wrong(errors, "/state", "it is %s", state);
+    }
+}
+
 static bool is_for_nobody(const struct li *l, const struct li_entry *entry)
 {
     const struct li_agency *agency = li_book_agency(l->book, entry->agency);
@@ -73,11 +90,12 @@ static bool is_for_nobody(const struct li *l, const struct li_entry *entry)
 }
 
 json_t *li_act(struct li *l, uint64_t order, enum li_act act, const char *who, const char *reason,
-               enum err *e)
+               json_t *errors, enum err *e)
 {
     static const char *const words[] = {
         [LI_APPROVE] = "order approved", [LI_REFUSE] = "order refused", [LI_END] = "order ended"};
     const struct li_entry *entry = NULL;
+    uint64_t now_us = clock_wall_us(clock_system());
     json_t *made = NULL, *was = NULL;
     char object[40];
 
@@ -87,7 +105,10 @@ json_t *li_act(struct li *l, uint64_t order, enum li_act act, const char *who, c
     *e = entry == NULL ? E_NOTFOUND
          : act == LI_APPROVE && is_for_nobody(l, entry)
              ? E_STATE
-             : li_act_on(entry, act, who, reason, clock_wall_us(clock_system()), &made);
+             : li_act_on(entry, act, who, reason, now_us, &made);
+    if (*e == E_STATE || *e == E_DENIED) {
+        name_field(entry, act, *e, now_us, errors);
+    }
     was = *e == E_OK ? json_deep_copy(entry->json) : NULL;
     pthread_mutex_unlock(&l->lock);
     if (*e == E_OK) {

@@ -257,6 +257,8 @@ class Client(unittest.TestCase):
         self.assertEqual(self.completed("trunk", "set", "gw", "--stir-v"), ["--stir-verify"])
         self.assertEqual(self.completed("trunk", "set", "gw", "--stir-verify", ""), ["off", "mark", "reject"])
         self.assertEqual(self.completed("calls", "--rec"), ["--recent"])
+        self.assertEqual(self.completed("li", "agency-r"), ["agency-retire", "agency-refuse"])
+        self.assertEqual(self.completed("li", "orders", "--state", "a"), ["active"])
         self.assertEqual(self.completed("-o", "t"), ["table"])
         self.assertEqual(self.completed("--token-file", self.path("ctl.y")), [self.path("ctl.yaml")])
         self.assertIn("--help", self.completed("line", "list", "--"))

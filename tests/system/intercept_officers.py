@@ -71,14 +71,15 @@ li:
         self.assertIn(f"state: entered\nagency: {self.green}\ncase_id: FORM-1\n", shown)
         self.assertIn(f"target: number {NUMBER}\n", shown)
         order = shown.split("\n", maxsplit=1)[0].removeprefix("order: ")
-        self.refused(1, "nobody approves what he entered himself", "anna", "approve", order)
+        err = self.refused(1, "nobody approves what he entered himself", "anna", "approve", order)
+        self.assertIn("/entered_by: is the one who would approve it", err)
         self.assertIn("state: active\n", self.li("dora", "li", "approve", order))
         self.assertRegex(self.li("bert", "li", "orders", "--state", "active"), rf"(?m)^{order} +active +content +number \{NUMBER} ")
         self.assertEqual(self.li_json("bert", "orders", "--agency", "99"), [])
         wait_for("the delivery", lambda: int(order) in [d["order"] for d in self.li_json("bert", "state")["deliveries"]])
         self.assertRegex(self.li("bert", "li", "state"), rf"(?ms)^tap: yes\n.*^{order} +cdc +no ")
         self.assertEqual(self.li_json("bert", "end", order, "--reason", "-", said="the court said so\n")["reason"], "the court said so")
-        self.refused(1, "it is not in the state for that", "bert", "end", order, "--reason", "again")
+        self.assertIn("/state: it is over", self.refused(1, "it is not in the state for that", "bert", "end", order, "--reason", "again"))
         self.assertEqual([(o["state"], o["ended_by"]) for o in self.li_json("anna", "orders") if str(o["order"]) == order],
                          [("over", "bert")])
         events = self.li_json("bert", "events")
@@ -150,7 +151,7 @@ li:
             for i, form in enumerate(forms):
                 if path == "agencies" and form.get("name", "") == good.get("name"):
                     form["name"] = f"agency {i}"
-                socket_of.request("POST", f"/li/v1/{path}", json.dumps(form))
+                socket_of.request("POST", f"/li/v1/{path}", json.dumps(form), {"Content-Type": "application/json"})
                 answer = socket_of.getresponse()
                 status, answer = answer.status, json.loads(answer.read())
                 faults = self.document.errors(operation.schema, form)
@@ -159,6 +160,20 @@ li:
                     self.assertFalse(faults and status == 201, f"taken, and not as documented: {faults}")
                     if not faults and status == 422:  # what no schema can say
                         self.assertTrue({e["pointer"] for e in answer["errors"]} <= {"/cdc", "/agency", "/docket"}, answer)
+
+    def test_a_page_of_another_site_can_ask_for_nothing(self):
+        order = self.entered()
+        for kind in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data", None):
+            at_socket = UnixHttp(self.stack.path("li.sock"))
+            at_socket.request("POST", f"/li/v1/orders/{order}/approve", "{}", {"Content-Type": kind} if kind else {})
+            answer = at_socket.getresponse()
+            self.assertEqual((answer.status, json.loads(answer.read())["status"]), (415, 415))
+            at_socket.close()
+        self.assertEqual(self.li_json("bert", "order", order)["state"], "entered")
+        self.assertEqual(self.li_json("bert", "approve", order)["state"], "active")
+
+    def test_its_configuration_is_checked(self):
+        self.assertIn("program: headgate-li\nverdict: good\n", self.li("dora", "config", "check", self.stack.path("li.yaml")))
 
     # ---- agencies
     def test_an_agency_changes_when_two_officers_say_so(self):
@@ -218,7 +233,7 @@ li:
         self.refused(1, "exists", "bert", "record", order, "--file", path)
         self.assertEqual(self.li("nobody", "li", "verify", path, "--key", key).split("\n")[0], "signed, and unaltered")
         said = json.loads(self.li("nobody", "-o", "json", "li", "verify", path, "--key", key))
-        self.assertEqual((said["order"], said["case_id"], said["certified_by"]), (order, "RECORD-1", "bert"))
+        self.assertEqual((said["order"], said["case_id"], said["agency"], said["certified_by"]), (order, "RECORD-1", "green", "bert"))
         with open(path, encoding="utf-8") as f:
             good = json.load(f)
         altered = {"record": {**good["record"], "certified_by": "anna"}, "signature": good["signature"], "public_key": good["public_key"]}
