@@ -177,7 +177,7 @@ struct li_call *li_call_add(struct li_calls *c, struct view id, uint64_t begin_u
         return NULL;
     }
     li_copy_text(call->id, sizeof call->id, id);
-    call->begin_us = begin_us;
+    call->begin_us = call->last_us = begin_us;
     call->reference = reference_of(id);
     snprintf(call->sequence, sizeof call->sequence, "%u,%u",
              (unsigned)(begin_us / 1000000 + NTP_EPOCH), (unsigned)(call->reference >> 32));
@@ -406,7 +406,10 @@ void li_calls_record(struct li_calls *c, const struct tap_record *r, bool silent
     if (call != NULL && r->at_us < call->known_us) {
         return;
     }
-    c->is_changed = c->is_changed || (call != NULL && call->n_legs > 0);
+    if (call != NULL) {
+        call->last_us = r->at_us;
+        c->is_changed = c->is_changed || call->n_legs > 0;
+    }
     if (r->kind == TAP_CALL_BEGIN) {
         on_begin(c, r);
     } else if (r->kind == TAP_MESSAGE_IN || r->kind == TAP_MESSAGE_OUT) {
@@ -416,6 +419,13 @@ void li_calls_record(struct li_calls *c, const struct tap_record *r, bool silent
         on_route(c, call, r);
     } else if (call != NULL && !call->is_over && r->kind == TAP_CALL_END) {
         on_end(c, call);
+    }
+}
+
+void li_calls_forget(struct li_calls *c)
+{
+    while (c->n > 0) {
+        drop(c, c->all[c->n - 1]);
     }
 }
 

@@ -66,6 +66,7 @@ struct li_call {
     char id[LI_ID_BYTES];
     uint64_t sip_id; /* hash of Call-ID */
     uint64_t begin_us, over_us;
+    uint64_t last_us;   /* of the last record */
     uint64_t known_us;  /* a run before this one knew everything older */
     uint64_t reference; /* of its id: the same for all who compute it */
     char called[LI_TEXT_BYTES], route[LI_TEXT_BYTES];
@@ -137,6 +138,7 @@ void li_copy_text(char *dst, size_t dst_bytes, struct view v); /* cut to fit */
 /* A new one in the table. NULL: out of memory (counted, logged). */
 struct li_call *li_call_add(struct li_calls *c, struct view id, uint64_t begin_us);
 void li_call_file(struct li_calls *c, struct li_call *call); /* under its sip_id */
+void li_calls_forget(struct li_calls *c);                    /* all, and nobody is told */
 /* Whether the message is of that party as the call knows it now. */
 bool li_is_party(const struct li_call *call, enum li_side side, const struct tap_record *r);
 

@@ -46,6 +46,8 @@ static void attach(struct li *l)
     memset(l->ring_at, 0, sizeof l->ring_at);
     if (memcmp(now.start, l->position.start, sizeof now.start) == 0) {
         memcpy(l->ring_at, l->position.number, sizeof l->ring_at);
+    } else { /* calls that a run before this one knew are of another tap */
+        li_calls_gone(l->calls, clock_wall_us(clock_system()));
     }
     LOG(LV_INFO, "tap.attached", KV("file", (const char *)l->tap));
 }
@@ -218,7 +220,7 @@ static void *run_tap(void *arg)
         any = read_tap(l, may);
         settle(l);
         if (mono >= tick_ms) {
-            if (is_caught_up(l)) {
+            if (may && is_caught_up(l)) { /* before, calls of the last run have no orders yet */
                 li_calls_tick(l->calls, now_us);
                 li_places_wake(l);
             }
@@ -287,6 +289,18 @@ out:
     return e;
 }
 
+/* Calls of the run before this one; without them they are known as far as the ring reaches. */
+static void read_calls(struct li *l)
+{
+    enum err e = E_OK;
+
+    snprintf(l->calls_file, sizeof l->calls_file, "%s.calls", l->position_file);
+    e = li_kept_read(l->calls, l->calls_file);
+    if (e != E_OK && e != E_NOTFOUND) {
+        LOG(LV_ERROR, "calls.not_read", KV("file", (const char *)l->calls_file), KV_ERR(e));
+    }
+}
+
 static enum err start_threads(struct li *l)
 {
     l->has_tap_thread = pthread_create(&l->tap_thread, NULL, run_tap, l) == 0;
@@ -322,6 +336,7 @@ enum err li_open(const struct li_cfg *cfg, struct li **out)
         TRY(FAIL(E_IO));
     }
     read_position(l);
+    read_calls(l);
     TRY(start_threads(l));
     *out = l;
     l = NULL;

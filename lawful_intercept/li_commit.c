@@ -1,17 +1,19 @@
-/* Spools and positions onto the disk: group commit. */
+/* Spools, live calls and positions onto the disk: group commit. */
 #include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "lawful_intercept/li_int.h"
 
 enum {
-    COMMIT_MS = 50,    /* between two */
-    SYNC_EACH_MAX = 16 /* more spools than that: the whole file system at once */
+    COMMIT_MS = 50,     /* between two */
+    SYNC_EACH_MAX = 16, /* more spools than that: the whole file system at once */
+    KEEP_SHARE = 20     /* of the time, one part is for sealing and writing live calls */
 };
 
 struct work { /* of one commit */
@@ -21,11 +23,29 @@ struct work { /* of one commit */
     } * v;
     size_t n;
     bool whole;
+    uint8_t *calls; /* sealed; NULL: as they were, or not now */
+    size_t calls_n;
+    uint64_t calls_ms; /* what they took so far */
     struct li_commit_position position[LI_POSITIONS_MAX];
 };
 
 /* ---- what there is -----------------------------------------------------------------------------
  */
+/* The live calls as they are with what is in the spools now. */
+static void collect_calls(struct li *l, struct work *w)
+{
+    uint64_t now = clock_mono_ms(clock_system());
+
+    if (!li_kept_is_old(l->calls) || (now < l->kept_due_ms && !atomic_load(&l->commit.stopping))) {
+        return;
+    }
+    if (li_kept_seal(l->calls, &w->calls, &w->calls_n) != E_OK) {
+        LOG(LV_ERROR, "calls.not_kept", KV("file", (const char *)l->calls_file));
+        l->kept_due_ms = now + 100 * COMMIT_MS;
+    }
+    w->calls_ms = clock_mono_ms(clock_system()) - now;
+}
+
 /* False: nothing, or no memory to remember it by: the next time. */
 static bool collect(struct li *l, struct work *w)
 {
@@ -49,12 +69,13 @@ static bool collect(struct li *l, struct work *w)
             spool_sync_begin(p->spool, w->whole, &w->v[w->n++].dirty);
         }
     }
+    collect_calls(l, w);
     for (unsigned i = 0; i < LI_POSITIONS_MAX; i++) {
         w->position[i] = l->commit.position[i];
         l->commit.position[i].is_new = false;
         any = any || w->position[i].is_new;
     }
-    return w->n > 0 || any;
+    return w->n > 0 || any || w->calls != NULL;
 }
 
 void li_commit_offer(struct li *l, unsigned slot, const char *file, const void *position,
@@ -131,6 +152,28 @@ static bool write_positions(struct li *l, const struct work *w)
     return ok;
 }
 
+/* Before the positions: what they say is read need not be in the tap any more. Without them less is
+ * known after a restart, and nothing that waits is lost. */
+static void write_calls(struct li *l, struct work *w)
+{
+    uint64_t now = clock_mono_ms(clock_system());
+    enum err e = E_OK;
+
+    if (w->calls == NULL) {
+        return;
+    }
+    e = li_kept_put(l->calls_file, w->calls, w->calls_n);
+    w->calls_ms += clock_mono_ms(clock_system()) - now;
+    pthread_mutex_lock(&l->lock);
+    l->kept_due_ms = now + KEEP_SHARE * w->calls_ms;
+    if (e != E_OK) {
+        LOG(LV_ERROR, "calls.not_kept", KV("file", (const char *)l->calls_file), KV_ERR(e));
+        li_kept_failed(l->calls);
+        l->kept_due_ms = now + 100 * COMMIT_MS;
+    }
+    pthread_mutex_unlock(&l->lock);
+}
+
 /* What did not come to the disk is tried again; a newer position takes the place of that one. */
 static void put_back(struct li *l, const struct work *w, bool synced, bool written)
 {
@@ -157,11 +200,18 @@ static void commit(struct li *l)
     pthread_mutex_unlock(&l->lock);
     if (any) {
         synced = sync_spools(l, &w);
+        if (synced) {
+            write_calls(l, &w);
+        }
         written = synced && write_positions(l, &w);
         pthread_mutex_lock(&l->lock);
+        if (!synced && w.calls != NULL) {
+            li_kept_failed(l->calls);
+        }
         put_back(l, &w, synced, written || !synced);
         pthread_mutex_unlock(&l->lock);
     }
+    mem_free(w.calls);
     mem_free(w.v);
 }
 

@@ -9,6 +9,7 @@
 #include "lawful_intercept/calls.h"
 #include "lawful_intercept/deliver.h"
 #include "lawful_intercept/li.h"
+#include "lawful_intercept/li_kept.h"
 #include "lawful_intercept/tap_read.h"
 
 enum { LI_PATH_BYTES = 512, LI_KEPT_S = 3600, LI_DIRECTORY_WAIT_MS = 3000 };
@@ -61,7 +62,9 @@ struct li {
     struct li_counts counts;
     pthread_t tap_thread, store_thread;
     bool has_tap_thread, has_store_thread;
-    /* the tap thread's own */
+    char calls_file[LI_PATH_BYTES + 8]; /* live calls, for the next run */
+    uint64_t kept_due_ms;               /* mono; under the lock */
+    /* the tap thread's own, and under the lock the commit thread's to look at */
     struct li_calls *calls;
     struct tap_reader *reader;
     struct tap_position position;    /* up to which everything is in the spools, on disk */

@@ -229,6 +229,7 @@ struct li_leg *li_add_leg(struct li_calls *c, struct li_call *call, const struct
         call->room = room;
     }
     leg = &call->leg[call->n_legs++];
+    c->is_changed = true;
     *leg = (struct li_leg){.order = o->id, .role = role};
     s = &call->side[li_side_of(leg)];
     leg->line = role != LI_TRANSFERRED ? s->line : 0;

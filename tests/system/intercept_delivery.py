@@ -1,15 +1,18 @@
 """Lawful intercept through the real daemons: what the order says, to whom it says, and nothing of anybody else."""
 import hashlib
 import json
+import time
 
 from hglib import Failed, wait_for
 from lawful import Agency, LiTest
-from stacked import at_once
+from stacked import at_once, telephone
 
 ALICE, BOB, CAROL = "+12125550101", "+12125550102", "+12125550103"
 
 
 class Delivery(LiTest):
+    gc_settings = {"tap.bytes": 262144}  # the least: what was written some hundred calls ago is gone
+
     @classmethod
     def prepare(cls, stack):
         cls.alice, cls.bob, cls.carol = at_once(
@@ -122,6 +125,26 @@ class Delivery(LiTest):
         wait_for("the call after the move", lambda: len(released()) == 3)
         at = [m["at"] for m in moved.said]
         self.assertEqual(at, sorted(at))
+        self.end(order)
+
+    def test_a_call_that_began_before_all_that_the_tap_still_has(self):
+        order = self.order(self.blue, {"line": self.line_of(ALICE)}, case="BLUE-5")
+        phone = telephone(self.stack, "+12125550177", f"{self.stack.net}77")
+        ear = self.stopping(self.carol.listen("--transport", "tls"))
+        call = self.stopping(self.alice.call(CAROL, "--duration", "60", "--transport", "tls"))
+        self.blue.wait_for("CCOpen", "BLUE-5")
+        state = self.stack.folder / "li.position.calls"
+        wait_for("the call to be kept as it is now", lambda: state.exists() and time.time() - state.stat().st_mtime > 0.3)
+        self.stack.daemons["li"].kill()
+        self.assertNotIn(ALICE[1:].encode(), state.read_bytes())
+        for _ in range(300):
+            self.assertEqual(phone.transact(phone.invite_message("+19999999999", extra=[("X-Long", "x" * 3000)]), 5).status, 404)
+        self.stack.daemons["li"].start().ready()
+        call.stop()
+        ear.wait("ended")
+        self.blue.wait_for("Release", "BLUE-5")
+        self.assertEqual({m["content"] for m in self.blue.said if m.get("kind") == "CCOpen" and m["case"] == "BLUE-5"},
+                         {m["content"] for m in self.blue.wait_for("CCClose", "BLUE-5")})
         self.end(order)
 
     # ---- officers
