@@ -210,14 +210,39 @@ bool li_type_read(const char *text, enum li_type *out)
     return false;
 }
 
+/* An address is its number where it is one: a line's, or that of somebody outside. */
+static bool read_uri(const char *text, struct li_entry *out)
+{
+    struct li_order *o = &out->order;
+    struct view number;
+
+    if (!li_uri_read(view_of(text), o->uri)) {
+        return false;
+    }
+    snprintf(out->what, sizeof out->what, "%s", o->uri);
+    number = li_uri_number(view_of(out->what));
+    if (number.n == 0) {
+        out->target = LI_TARGET_URI;
+        return true;
+    }
+    out->target = LI_TARGET_NUMBER;
+    out->what[number.n] = 0;
+    o->uri[0] = 0;
+    return view_to_cstr(number, o->number, sizeof o->number) == E_OK;
+}
+
 bool li_target_read(const json_t *target, struct li_entry *out)
 {
-    const char *number = li_text(target, "number"), *bti = li_text(target, "bti");
+    const char *number = li_text(target, "number"), *bti = li_text(target, "bti"),
+               *uri = li_text(target, "sip_uri");
 
     if (li_number(target, "line") != 0) {
         out->target = LI_TARGET_LINE;
         out->order.line = li_number(target, "line");
         return true;
+    }
+    if (uri[0] != 0) {
+        return read_uri(uri, out);
     }
     out->target = number[0] != 0 ? LI_TARGET_NUMBER : LI_TARGET_BTI;
     snprintf(out->what, sizeof out->what, "%s", number[0] != 0 ? number : bti);

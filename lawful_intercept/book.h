@@ -18,7 +18,8 @@
 
 enum { LI_NAME_MAX = 64, LI_HOST_MAX = 254, LI_TARGET_MAX = 160 };
 
-enum li_target { LI_TARGET_LINE, LI_TARGET_NUMBER, LI_TARGET_BTI };
+/* NUMBER: an address whose user part is one, too. */
+enum li_target { LI_TARGET_LINE, LI_TARGET_NUMBER, LI_TARGET_BTI, LI_TARGET_URI };
 
 struct li_place { /* where an agency takes one kind of delivery */
     bool is_set, is_plain, is_counted;
@@ -38,7 +39,7 @@ struct li_entry {
     struct li_order order; /* its line 0 until the directory knew it */
     uint64_t agency;
     enum li_target target;
-    char what[LI_TARGET_MAX]; /* number or BTI id */
+    char what[LI_TARGET_MAX]; /* number, BTI id, address */
     bool is_active;
     json_t *json;
 };

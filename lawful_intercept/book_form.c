@@ -95,14 +95,32 @@ static bool is_e164(const char *text)
     return strspn(text + 1, "0123456789") == n - 1;
 }
 
+/* Digits alone would be taken for a name that nobody has. */
+static void check_uri(const char *text, json_t *errors)
+{
+    char uri[LI_URI_MAX];
+    size_t n = 0;
+
+    if (strlen(text) >= LI_URI_MAX || strchr(text, '<') != NULL ||
+        !li_uri_read(view_of(text), uri)) {
+        li_form_wrong(errors, "/target/sip_uri", "an address like sip:name@host");
+        return;
+    }
+    n = strcspn(uri, "@");
+    if (strspn(uri + (uri[0] == '+'), "0123456789") + (uri[0] == '+') == n &&
+        li_uri_number(view_of(uri)).n == 0) {
+        li_form_wrong(errors, "/target/sip_uri", "a number stands there in E.164, with its +");
+    }
+}
+
 static void check_target(const json_t *form, json_t *errors)
 {
-    static const char *const known[] = {"line", "number", "bti", NULL};
+    static const char *const known[] = {"line", "number", "bti", "sip_uri", NULL};
     const json_t *t = json_object_get(form, "target");
     uint8_t bti[16];
 
     if (!json_is_object(t) || json_object_size(t) != 1) {
-        li_form_wrong(errors, "/target", "exactly one of line, number and bti");
+        li_form_wrong(errors, "/target", "exactly one of line, number, bti and sip_uri");
         return;
     }
     li_form_known(t, known, "/target", errors);
@@ -114,6 +132,8 @@ static void check_target(const json_t *form, json_t *errors)
                (strlen(li_text(t, "bti")) != 32 ||
                 hex_get(view_of(li_text(t, "bti")), bti, sizeof bti) != E_OK)) {
         li_form_wrong(errors, "/target/bti", "32 hexadecimal digits");
+    } else if (json_object_get(t, "sip_uri") != NULL) {
+        check_uri(li_text(t, "sip_uri"), errors);
     }
 }
 

@@ -48,8 +48,9 @@ static struct view target_of(const struct li_order *o, char *dst, size_t dst_byt
 {
     int n = o->number[0] != 0
                 ? snprintf(dst, dst_bytes, "<e164Number>%s</e164Number>", o->number + 1)
-                : snprintf(dst, dst_bytes, "<sipUri>sip:line-%llu</sipUri>",
-                           (unsigned long long)o->line);
+            : o->uri[0] != 0 ? snprintf(dst, dst_bytes, "<sipUri>sip:%s</sipUri>", o->uri)
+                             : snprintf(dst, dst_bytes, "<sipUri>sip:line-%llu</sipUri>",
+                                        (unsigned long long)o->line);
 
     return n > 0 && (size_t)n < dst_bytes ? view_from(dst, (size_t)n) : VIEW("");
 }
@@ -70,7 +71,7 @@ static void on_signaling(void *arg, const struct li_order *o, enum li_direction 
                        .from = from ? r->remote : r->local,
                        .to = from ? r->local : r->remote,
                        .payload = octets};
-    char target[80];
+    char target[LI_URI_MAX + 40];
     size_t n = 0;
 
     if (place == NULL) {

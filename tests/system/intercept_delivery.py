@@ -52,7 +52,7 @@ class Delivery(LiTest):
         self.end(order)
 
     def test_a_pen_register_has_no_keys_and_no_incoming_calls(self):
-        order = self.order(self.red, {"number": CAROL}, "pen_register", "RED-1")
+        order = self.order(self.red, {"sip_uri": f"sip:{CAROL}@{self.stack.domain};user=phone"}, "pen_register", "RED-1")
         self.talk(self.carol, self.alice, ALICE, "--transport", "tls")
         self.talk(self.alice, self.carol, CAROL, "--transport", "tls")
         self.red.wait_for("Release", "RED-1")

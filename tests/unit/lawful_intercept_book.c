@@ -113,6 +113,8 @@ static void every_field_of_an_order(void **state)
         {"{\"target\":{\"line\":7}}", NULL},
         {"{\"target\":{\"bti\":\"00112233445566778899aabbccddeeff\"}}", NULL},
         {"{\"target\":{\"number\":\"+442079460100\"},\"type\":\"trap_and_trace\"}", NULL},
+        {"{\"target\":{\"sip_uri\":\"sip:+12125550101@h.example\"}}", NULL},
+        {"{\"target\":{\"sip_uri\":\"sips:Bob.Jones@[2001:db8::1]:5061;transport=tcp\"}}", NULL},
         /* missing */
         {"{\"agency\":null}", "/agency"},
         {"{\"case_id\":null}", "/case_id"},
@@ -156,6 +158,14 @@ static void every_field_of_an_order(void **state)
         {"{\"target\":{\"number\":\"+12125550101234567\"}}", "/target/number"},
         {"{\"target\":{\"number\":5}}", "/target/number"},
         {"{\"target\":{\"bti\":\"0011\"}}", "/target/bti"},
+        {"{\"target\":{\"sip_uri\":5}}", "/target/sip_uri"},
+        {"{\"target\":{\"sip_uri\":\"bob@far.example\"}}", "/target/sip_uri"},
+        {"{\"target\":{\"sip_uri\":\"sip:far.example\"}}", "/target/sip_uri"},
+        {"{\"target\":{\"sip_uri\":\"sip:bob@\"}}", "/target/sip_uri"},
+        {"{\"target\":{\"sip_uri\":\"sip:a&b@far.example\"}}", "/target/sip_uri"},
+        {"{\"target\":{\"sip_uri\":\"<sip:bob@far.example>\"}}", "/target/sip_uri"},
+        {"{\"target\":{\"sip_uri\":\"sip:2125550101@h.example\"}}", "/target/sip_uri"},
+        {"{\"target\":{\"sip_uri\":\"sip:bob@far.example\",\"line\":7}}", "/target"},
         {"{\"target\":{\"bti\":\"zz112233445566778899aabbccddeeff\"}}", "/target/bti"},
         {"{\"starts_at\":\"tomorrow\"}", "/starts_at"},
         {"{\"starts_at\":\"2026-11-24T00:00:00\"}", "/starts_at"},
@@ -256,6 +266,31 @@ static struct li_entry *enter(struct world *w, const char *patch)
     json_decref(made);
     json_decref(form);
     return entry;
+}
+
+static void what_an_address_stands_for(void **state)
+{
+    struct world *w = *state;
+    static const struct {
+        const char *patch, *number, *uri, *what;
+        enum li_target target;
+    } all[] = {
+        {"{\"target\":{\"sip_uri\":\"sip:+12125550101@h.example;user=phone\"}}", "+12125550101", "",
+         "+12125550101", LI_TARGET_NUMBER},
+        {"{\"target\":{\"sip_uri\":\"SIPS:Bob.J@Far.EXAMPLE:5061\"}}", "", "Bob.J@far.example",
+         "Bob.J@far.example", LI_TARGET_URI},
+        {"{\"target\":{\"sip_uri\":\"sip:bob@[2001:DB8::1]\"}}", "", "bob@[2001:db8::1]",
+         "bob@[2001:db8::1]", LI_TARGET_URI},
+    };
+
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
+        const struct li_entry *entry = enter(w, all[i].patch);
+        assert_string_equal(entry->order.number, all[i].number);
+        assert_string_equal(entry->order.uri, all[i].uri);
+        assert_string_equal(entry->what, all[i].what);
+        assert_int_equal(entry->target, all[i].target);
+        assert_int_equal(entry->order.line, 0);
+    }
 }
 
 static enum err act(struct world *w, const struct li_entry *entry, enum li_act what,
@@ -475,6 +510,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(every_field_of_an_order, make_world, end_world),
         cmocka_unit_test_setup_teardown(every_field_of_an_agency, make_world, end_world),
+        cmocka_unit_test_setup_teardown(what_an_address_stands_for, make_world, end_world),
         cmocka_unit_test_setup_teardown(an_order_takes_two_officers, make_world, end_world),
         cmocka_unit_test_setup_teardown(what_was_stored_and_is_none, make_world, end_world),
         cmocka_unit_test_setup_teardown(an_agency_is_changed_by_two_officers, make_world,
