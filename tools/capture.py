@@ -11,6 +11,19 @@ from hglib import Daemon, Failed, tail, wait_for
 SIP_PORTS = ["udp.port==5060,sip", "udp.port==5070,sip", "tcp.port==5060,sip"]
 
 
+def as_root():
+    """Words before a command that needs root."""
+    return [] if os.geteuid() == 0 else ["sudo", "-n"]
+
+
+def allowed():
+    """Whether this user may capture: root, or sudo that asks for no password now."""
+    try:
+        return subprocess.run([*as_root(), "true"], stdin=subprocess.DEVNULL, capture_output=True, timeout=10, check=False).returncode == 0
+    except (OSError, subprocess.SubprocessError):
+        return False
+
+
 class Capture:
     """tcpdump on a stack's network. end() returns when all that was sent before is in the file. also: a further filter, for what
     has addresses outside of that network."""
@@ -19,9 +32,10 @@ class Capture:
         self.stack, self.path, self.log = stack, stack.path(name + ".pcap"), stack.log(name + ".tcpdump")
         tool = shutil.which("tcpdump") or "/usr/sbin/tcpdump"
         wanted = f"net {stack.net}0/24" + (f" or {also}" if also else "")
-        self.as_root = [] if os.geteuid() == 0 else ["sudo", "-n"]
+        self.as_root = as_root()
         self.daemon = Daemon("tcpdump", [*self.as_root, tool, "-i", "lo", "-n", "-U", "--immediate-mode", "-B", "32768", "-Z", "root",
-                                         "-w", self.path, wanted], self.log).start()
+                                         "-w", self.path, wanted], self.log,
+                             own_session=os.geteuid() == 0).start()  # sudo knows its user by the terminal
         try:
             wait_for("tcpdump to listen", self.listens, 10)
         except Failed:

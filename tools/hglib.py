@@ -46,14 +46,15 @@ def wait_for(what, probe, seconds=PATIENCE):
 class Daemon:
     """A child of ours with its log in a file; stopped by SIGTERM, then SIGKILL, never by name."""
 
-    def __init__(self, name, argv, log, ready_url=None, env=None):
+    def __init__(self, name, argv, log, ready_url=None, env=None, own_session=True):
         self.name, self.argv, self.log, self.ready_url, self.env = name, [str(a) for a in argv], log, ready_url, env
+        self.own_session = own_session
         self.process = None
 
     def start(self):
         with open(self.log, "ab") as out:
             self.process = subprocess.Popen(self.argv, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=self.env,
-                                            start_new_session=True)
+                                            start_new_session=self.own_session)
         return self
 
     def ready(self):

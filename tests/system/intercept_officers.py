@@ -6,6 +6,7 @@ import stat
 import subprocess
 import threading
 
+import lilib
 from hglib import UnixHttp, wait_for
 from lawful import LiTest
 
@@ -16,13 +17,7 @@ class Officers(LiTest):
     @classmethod
     def prepare(cls, stack):
         for name in ("anna", "bert", "cecil"):
-            stack.write(f"{name}.yaml", f"""
-li:
-  url: "https://{stack.net}7:8444"
-  ca: "{stack.path('officers.pem')}"
-  certificate: "{stack.path(name + '.pem')}"
-  private_key: "{stack.path(name + '.key')}"
-""")
+            lilib.officer_config(stack, name)
         stack.write("dora.yaml", f"""
 admin:
   token_file: "{stack.path('admin.token')}"

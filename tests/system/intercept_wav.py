@@ -1,52 +1,17 @@
 """An agency turns what it was given into voice: the capture of the encrypted media, and the keys of the call data."""
-import array
 import json
-import math
 import pathlib
 import socket
 import ssl
 import subprocess
-import wave
 
 from capture import Capture
 from hglib import wait_for
 from lawful import LiTest
+from sound import holds, melody, samples_of
 from stacked import at_once
 
 ALICE, BOB = "+12125550101", "+12125550102"
-
-
-def melody(path, notes, seconds=1.2):
-    """A WAV of notes that change: what somebody speaks. Returns its samples."""
-    samples = array.array("h")
-    for i in range(int(8000 * seconds)):
-        hz = notes[i * len(notes) // int(8000 * seconds)]
-        samples.append(int(9000 * math.sin(2 * math.pi * hz * i / 8000)))
-    with wave.open(str(path), "wb") as w:
-        w.setparams((1, 2, 8000, 0, "NONE", ""))
-        w.writeframes(samples.tobytes())
-    return samples
-
-
-def samples_of(path):
-    with wave.open(str(path), "rb") as w:
-        assert w.getparams()[:3] == (1, 2, 8000)
-        return array.array("h", w.readframes(w.getnframes()))
-
-
-def ulaw(sample):
-    """A sample as it is after G.711 u-law (ITU-T G.711, table 2b)."""
-    sign, x = (-1, -sample) if sample < 0 else (1, sample)
-    x = min(x, 32635) + 132
-    segment = x.bit_length() - 8
-    return sign * ((((x >> segment + 3 & 15) << 3) + 132 << segment) - 132)
-
-
-def holds(heard, spoken):
-    """Whether the spoken samples, through u-law, are in what was heard, one after the other."""
-    want = array.array("h", map(ulaw, spoken)).tobytes()
-    at = heard.tobytes().find(want[320:-320])
-    return at >= 0 and at % 2 == 0
 
 
 class Wav(LiTest):

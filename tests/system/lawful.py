@@ -1,5 +1,4 @@
 """What the tests of lawful intercept share: a stack with a tap, headgate-li with officers' and agencies' certificates, agencies."""
-import datetime
 import http.client
 import json
 import os
@@ -8,27 +7,9 @@ import subprocess
 import threading
 
 import contract
-from hglib import TOP, Daemon, Failed, Stack, wait_for
+import lilib
+from hglib import Failed, Stack, wait_for
 from stacked import StackTest
-
-
-class Pki:
-    """An authority and what it issues, by the openssl command."""
-
-    def __init__(self, folder, name):
-        self.folder, self.name, self.file = folder, name, os.path.join(folder, name)
-        self.run("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", f"{name}.key", "-out",
-                 f"{name}.pem", "-days", "2", "-subj", f"/CN={name}", "-addext", "keyUsage=critical,keyCertSign,cRLSign")
-
-    def run(self, *words):
-        subprocess.run(["openssl", *words], check=True, capture_output=True, cwd=self.folder)
-
-    def issue(self, name, san):
-        self.run("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", f"{name}.key", "-out",
-                 f"{name}.pem", "-days", "2", "-subj", f"/CN={name}", "-CA", f"{self.name}.pem", "-CAkey", f"{self.name}.key", "-addext",
-                 f"subjectAltName={san}", "-addext", "basicConstraints=critical,CA:FALSE")
-        os.chmod(os.path.join(self.folder, f"{name}.key"), 0o600)
-        return os.path.join(self.folder, name)
 
 
 class Agency:
@@ -84,8 +65,8 @@ class LiTest(StackTest):
         cls.agencies = []
         try:
             cls.stack.up({"tap.file": f'"{cls.stack.path("tap")}"', "tap.bytes": 4194304, **(cls.gc_settings or {})}, cls.ps_settings)
-            cls.make_pki()
-            cls.make_database()
+            lilib.make_keys(cls.stack)
+            lilib.make_database(cls.stack)
             cls.start_li()
             cls.prepare(cls.stack)
         except BaseException:
@@ -103,63 +84,8 @@ class LiTest(StackTest):
         cls.down()
 
     @classmethod
-    def make_pki(cls):
-        officers, agencies = Pki(cls.stack.path(""), "officers"), Pki(cls.stack.path(""), "agencies")
-        for name in ("anna", "bert", "cecil"):
-            officers.issue(name, f"DNS:{name}.example")
-        officers.issue("li", f"IP:{cls.stack.net}7")
-        agencies.issue("cf.example", "DNS:cf.example")
-        agencies.issue("gate.example", "DNS:gate.example")
-        subprocess.run(["openssl", "genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out",
-                        cls.stack.path("record.key")], check=True, capture_output=True)
-        cls.stack.ctl("key", "new", cls.stack.path("intercept.key"))
-
-    @classmethod
-    def make_database(cls):
-        cls.stack.sql("CREATE DATABASE headgate_li")
-        cls.stack.write("li-migrate.yaml", f"""
-database:
-  conninfo: "host={cls.stack.pg_host} dbname=headgate_li user=headgate"
-  migrations: "{TOP}/migrations/li"
-""")
-        cls.stack.ctl("migrate", config="li-migrate.yaml")
-
-    @classmethod
     def start_li(cls):
-        s = cls.stack
-        s.write("li.yaml", f"""
-node:
-  element: "GC1"
-api:
-  listen: "{s.net}7:8444"
-  socket: "{s.path('li.sock')}"
-  officers: ["anna=certificate:anna", "bert=certificate:bert", "dora=uid:{os.getuid()}"]
-tls:
-  certificate: "{s.path('li.pem')}"
-  key: "{s.path('li.key')}"
-  client_ca: "{s.path('officers.pem')}"
-agencies:
-  certificate: "{s.path('gate.example.pem')}"
-  key: "{s.path('gate.example.key')}"
-  ca: "{s.path('agencies.pem')}"
-health:
-  listen: "{s.net}7:9073"
-database:
-  conninfo: "host={s.pg_host} dbname=headgate_li user=hg_li"
-  directory: "{s.conninfo('hg_li')}"
-tap:
-  file: "{s.path('tap')}"
-state:
-  spool: "{s.path('spool')}"
-  position: "{s.path('li.position')}"
-  copy: "{s.path('li.orders')}"
-keys:
-  intercept: "{s.path('intercept.key')}"
-  record: "{s.path('record.key')}"
-""")
-        d = Daemon("li", [s.bin / "headgate-li", "--config", s.path("li.yaml")], s.log("li"), f"http://{s.net}7:9073/readyz")
-        s.daemons["li"] = d
-        d.start().ready()
+        lilib.start(cls.stack)
 
     # ---- officers
     @classmethod
@@ -210,8 +136,7 @@ keys:
 
     @staticmethod
     def when(seconds):
-        now = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=seconds)
-        return now.strftime("%Y-%m-%dT%H:%M:%SZ")
+        return lilib.when(seconds)
 
     @classmethod
     def form(cls, agency, target, kind="content", case="CASE-1", **more):
