@@ -1,6 +1,7 @@
 /* What becomes of one proxied request when a leg answers, fails or stays silent. */
 #include "gc/context_int.h"
 #include "gc/divert.h"
+#include "gc/tapping.h"
 
 #define ELSEWHERE "SIP;cause=200;text=\"Call completed elsewhere\""
 
@@ -218,6 +219,9 @@ void ctx_leg_event(struct ctx *c, struct leg *l, enum txn_event ev, const struct
 {
     if (ev == TXN_RESPONSE && c->w->current != NULL) {
         call_trace_in(c->call, c->w->current, "");
+        if (c->call == NULL) {
+            tapped_answer(c->w, &l->who, c->w->current);
+        }
     }
     switch (ev) {
     case TXN_RESPONSE:

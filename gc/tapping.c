@@ -1,7 +1,7 @@
 /* From what a worker knows to records of the tap. */
 #include "gc/tapping.h"
 
-#include "gc/call.h"
+#include "gc/context.h"
 #include "lawful_intercept/tap.h"
 
 static struct tap_record record_of(const struct worker *w, enum tap_kind kind,
@@ -23,12 +23,51 @@ static struct tap_record record_of(const struct worker *w, enum tap_kind kind,
                                .remote = flow->remote};
 }
 
+static const struct party *if_is(const struct party *p, const struct inbound *in)
+{
+    return is_party(p, &in->proof, &in->flow) ? p : NULL;
+}
+
+/* Whose message it is: who proved it; or the end of the call that need not prove what it sends
+ * (docs/protocol.md section 18: answers, ACK and CANCEL of phones). NULL: nobody that we know. */
+static const struct party *sender_of(const struct call *call, const struct inbound *in)
+{
+    bool has_caller_tag = call != NULL && view_eq(in->m->from_tag, view_of(call->caller.tag));
+    const struct party *who = NULL;
+
+    if (in->proof.class != PROOF_UNKNOWN) {
+        return &in->proof.who;
+    }
+    if (call == NULL || in->m->is_request == has_caller_tag) {
+        return call != NULL ? if_is(&call->caller.who, in) : NULL;
+    }
+    for (struct hlink *p = call->dialogs; p != NULL && who == NULL; p = p->next) {
+        who = if_is(&HLIST_OF(p, struct dialog, in_call)->callee.who, in);
+    }
+    for (struct hlink *p = call->setup != NULL ? call->setup->legs : NULL; p != NULL && who == NULL;
+         p = p->next) {
+        who = if_is(&HLIST_OF(p, struct leg, in_ctx)->who, in);
+    }
+    return who;
+}
+
 void tapped_in(struct worker *w, const struct call *call, const struct inbound *in)
 {
-    struct tap_record r = record_of(w, TAP_MESSAGE_IN, &in->proof.who, &in->flow);
+    const struct party *who = sender_of(call, in);
+    struct tap_record r =
+        record_of(w, TAP_MESSAGE_IN, who != NULL ? who : &in->proof.who, &in->flow);
 
-    r.is_proven = in->proof.class != PROOF_UNKNOWN;
+    r.is_proven = who != NULL;
     r.text[0] = call != NULL ? view_of(call->id) : VIEW("");
+    r.text[1] = in->m->raw;
+    tap_write(w->tap, &r);
+}
+
+void tapped_answer(struct worker *w, const struct party *who, const struct inbound *in)
+{
+    struct tap_record r = record_of(w, TAP_MESSAGE_IN, who, &in->flow);
+
+    r.is_proven = true;
     r.text[1] = in->m->raw;
     tap_write(w->tap, &r);
 }

@@ -9,6 +9,8 @@
 
 /* call NULL: outside of calls. */
 void tapped_in(struct worker *w, const struct call *call, const struct inbound *in);
+/* An answer to what we passed on outside of calls, of whom it was asked. */
+void tapped_answer(struct worker *w, const struct party *who, const struct inbound *in);
 void tapped_out(struct worker *w, const struct call *call, const struct sip_flow *to,
                 const struct party *who, struct view raw);
 void tapped_begin(const struct call *call);

@@ -30,7 +30,7 @@ enum {
 };
 
 enum tap_kind {
-    TAP_MESSAGE_IN = 1, /* SIP as it came, proof checked. Texts: call, octets */
+    TAP_MESSAGE_IN = 1, /* SIP as it came; of whom: as proven, or as known. Texts: call, octets */
     TAP_MESSAGE_OUT,    /* SIP as it leaves. Texts: call, octets */
     TAP_CALL_BEGIN,     /* texts: call, Call-ID, caller, called as dialled */
     TAP_CALL_ROUTE,     /* where it goes, each time. Texts: call, routed, route */
