@@ -19,15 +19,19 @@ bool li_sdp_set(struct li_sdp *s, struct view sdp)
 {
     char *copy = NULL;
 
-    if (sdp.n == 0 || sdp.n > CDC_SDP_MAX || !cdc_is_text(sdp) ||
-        (s->p != NULL && view_eq(view_from(s->p, s->n), sdp))) {
+    if (sdp.n == 0 || sdp.n > CDC_SDP_MAX) {
         return false;
     }
     copy = mem_zalloc(sdp.n);
     if (copy == NULL) {
         return false;
     }
-    memcpy(copy, sdp.p, sdp.n);
+    cdc_text(sdp, copy); /* a strange octet in it must not keep the rest from an agency */
+    if (s->p != NULL && view_eq(view_from(s->p, s->n), view_from(copy, sdp.n))) {
+        wipe(copy, sdp.n);
+        mem_free(copy);
+        return false;
+    }
     li_sdp_free(s);
     *s = (struct li_sdp){copy, sdp.n};
     return true;

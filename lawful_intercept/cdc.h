@@ -140,6 +140,8 @@ MUST_CHECK enum err cdc_read(struct view octets, struct cdc_message *m, size_t *
 struct view cdc_visible(struct view text, size_t max, char *dst);
 /* Whether a session description could be sent: UTF-8 (RFC 3629). */
 bool cdc_is_text(struct view text);
+/* As much of it as could be: text.n octets, those that are no UTF-8 as '?'. */
+void cdc_text(struct view text, char *dst);
 bool cdc_is_visible_text(struct view text); /* VisibleString */
 
 #endif

@@ -315,31 +315,52 @@ out:
     return e;
 }
 
-/* RFC 3629: no overlong forms, no surrogates, nothing past U+10FFFF. */
+/* How many octets the character at p[i] has by RFC 3629: no overlong forms, no surrogates, nothing
+ * past U+10FFFF. 0: it is none. */
+static size_t character_at(const unsigned char *p, size_t i, size_t n)
+{
+    unsigned char c = p[i];
+    size_t more = c < 0x80                 ? 0
+                  : c >= 0xC2 && c <= 0xDF ? 1
+                  : (c & 0xF0) == 0xE0     ? 2
+                  : c >= 0xF0 && c <= 0xF4 ? 3
+                                           : 4;
+
+    if (more == 4 || n - i <= more) {
+        return 0;
+    }
+    if ((c == 0xE0 && p[i + 1] < 0xA0) || (c == 0xED && p[i + 1] > 0x9F) ||
+        (c == 0xF0 && p[i + 1] < 0x90) || (c == 0xF4 && p[i + 1] > 0x8F)) {
+        return 0;
+    }
+    for (size_t k = 1; k <= more; k++) {
+        if ((p[i + k] & 0xC0) != 0x80) {
+            return 0;
+        }
+    }
+    return more + 1;
+}
+
 bool cdc_is_text(struct view text)
 {
-    const unsigned char *p = (const unsigned char *)text.p;
-
-    for (size_t i = 0; i < text.n;) {
-        unsigned char c = p[i];
-        size_t n = c < 0x80                 ? 0
-                   : c >= 0xC2 && c <= 0xDF ? 1
-                   : (c & 0xF0) == 0xE0     ? 2
-                   : c >= 0xF0 && c <= 0xF4 ? 3
-                                            : 4;
-        if (n == 4 || text.n - i <= n) {
+    for (size_t i = 0, step = 0; i < text.n; i += step) {
+        step = character_at((const unsigned char *)text.p, i, text.n);
+        if (step == 0) {
             return false;
         }
-        if ((c == 0xE0 && p[i + 1] < 0xA0) || (c == 0xED && p[i + 1] > 0x9F) ||
-            (c == 0xF0 && p[i + 1] < 0x90) || (c == 0xF4 && p[i + 1] > 0x8F)) {
-            return false;
-        }
-        for (size_t k = 1; k <= n; k++) {
-            if ((p[i + k] & 0xC0) != 0x80) {
-                return false;
-            }
-        }
-        i += n + 1;
     }
     return true;
+}
+
+void cdc_text(struct view text, char *dst)
+{
+    for (size_t i = 0; i < text.n;) {
+        size_t n = character_at((const unsigned char *)text.p, i, text.n);
+        if (n == 0) {
+            dst[i++] = '?';
+        } else {
+            memcpy(dst + i, text.p + i, n);
+            i += n;
+        }
+    }
 }

@@ -314,6 +314,15 @@ static void run(const struct row *row)
 /* ---- rows --------------------------------------------------------------------------------------
  */
 static const struct row over_delivery[] = {
+    {.name = "an octet that is no UTF-8 keeps no media and no key from an agency",
+     .order = {CONTENT(A)},
+     .step = {BEGINS(1, A, A_NUMBER, B_NUMBER), ROUTE(1, B, B_NUMBER),
+              IN(1, A, "INVITE sip:" B_NUMBER "@h SIP/2.0", "1 INVITE",
+                 SDP("a\xE9"
+                     "1")),
+              IN(1, B, "SIP/2.0 200 OK", "1 INVITE", SDP("b\xED\xA0\x80")), ENDS(1)},
+     .said = {"1 Origination +12125550102 12125550101", "1 Answer 12125550102", "1 CCOpen a?1/b???",
+              "1 CCClose", "1 Release"}},
     {.name = "what crosses the end of a call is of that call",
      .order = {PEN(B), TRAP(B)},
      .step = {TALK(1), SENT(1, B, "BYE sip:b@h SIP/2.0", "2 BYE", ""), ENDS(1),
