@@ -41,7 +41,7 @@ NEED_routing := routing base
 NEED_lawful_intercept := lawful_intercept base
 NEED_media := media base
 NEED_gc := gc lawful_intercept signaling authz routing base
-NEED_provisioning := provisioning media signaling authz base
+NEED_provisioning := provisioning lawful_intercept media signaling authz base
 NEED_bti := bti provisioning media signaling authz base
 # Of gc only the sealing of commands (gc/command.c), which knows base alone.
 NEED_admin_api := admin_api routing gc base

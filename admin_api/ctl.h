@@ -92,6 +92,7 @@ int ctl_pki_ps(struct ctl *c, struct ctl_args *a);
 int ctl_pki_gc(struct ctl *c, struct ctl_args *a);
 int ctl_pki_stir(struct ctl *c, struct ctl_args *a);
 int ctl_key_new(struct ctl *c, struct ctl_args *a);
+int ctl_key_pair(struct ctl *c, struct ctl_args *a);
 int ctl_account_add(struct ctl *c, struct ctl_args *a);
 int ctl_account_list(struct ctl *c, struct ctl_args *a);
 int ctl_account_bar(struct ctl *c, struct ctl_args *a);

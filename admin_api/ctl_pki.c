@@ -167,3 +167,30 @@ int ctl_key_new(struct ctl *c, struct ctl_args *a)
     secret_wipe(&key);
     return rc;
 }
+
+int ctl_key_pair(struct ctl *c, struct ctl_args *a)
+{
+    struct p256_key key = {.d.n = 0};
+    char pub[512];
+    int rc = CTL_OK, n = 0;
+
+    if (a->n != 1) {
+        return ctl_fail(CTL_USAGE, "usage: headgatectl key pair FILE");
+    }
+    n = snprintf(pub, sizeof pub, "%s.pub", a->v[0]);
+    if (n < 0 || (size_t)n >= sizeof pub) {
+        return ctl_fail(CTL_USAGE, "FILE: the name is too long");
+    }
+    rc = say_error(p256_generate(&key), "key");
+    if (rc == CTL_OK) {
+        rc = say_error(pki_key_save(a->v[0], &key), a->v[0]);
+    }
+    if (rc == CTL_OK) {
+        rc = say_error(pki_public_save(pub, key.pub), pub);
+    }
+    if (rc == CTL_OK) {
+        ctl_say(c, (const char *const[]){"key", a->v[0], "public", pub, NULL});
+    }
+    secret_wipe(&key.d);
+    return rc;
+}

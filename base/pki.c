@@ -349,6 +349,46 @@ enum err pki_key_save(const char *pem_path, const struct p256_key *k)
     return E_OK;
 }
 
+enum err pki_public_load(const char *pem_path, uint8_t out[P256_POINT_BYTES])
+{
+    char pem[KEY_FILE_MAX], group[32] = "";
+    size_t n = 0;
+    enum err e = secret_file_read(pem_path, true, pem, sizeof pem, &n);
+    if (e != E_OK) {
+        return e;
+    }
+    BIO *in = BIO_new_mem_buf(pem, (int)n);
+    EVP_PKEY *key = in ? PEM_read_bio_PUBKEY(in, NULL, NULL, NULL) : NULL;
+    bool ok = key && EVP_PKEY_get_group_name(key, group, sizeof group, &n) == 1 &&
+              strcmp(group, "prime256v1") == 0 &&
+              EVP_PKEY_get_octet_string_param(key, OSSL_PKEY_PARAM_PUB_KEY, out, P256_POINT_BYTES,
+                                              &n) == 1 &&
+              n == P256_POINT_BYTES;
+    e = ok ? p256_check_point(out) : FAIL(E_PARSE);
+    ERR_clear_error();
+    EVP_PKEY_free(key);
+    BIO_free(in);
+    return e;
+}
+
+enum err pki_public_save(const char *pem_path, const uint8_t pub[P256_POINT_BYTES])
+{
+    int fd = open(pem_path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);
+    if (fd < 0) {
+        return FAIL(errno == EEXIST ? E_EXISTS : E_IO);
+    }
+    EVP_PKEY *key = pkey_make(pub, NULL);
+    BIO *out = BIO_new_fd(fd, BIO_NOCLOSE);
+    bool ok = key && out && PEM_write_bio_PUBKEY(out, key) && BIO_flush(out) == 1 && fsync(fd) == 0;
+    BIO_free(out);
+    EVP_PKEY_free(key);
+    if (close(fd) != 0 || !ok) {
+        (void)unlink(pem_path);
+        return FAIL(E_IO);
+    }
+    return E_OK;
+}
+
 /* ---- issuing ---- */
 
 static bool extend(X509 *x, X509 *issuer, int nid, const char *value)

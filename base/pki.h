@@ -39,6 +39,10 @@ MUST_CHECK enum err pki_chain_load(const char *pem_path, struct pki_chain *out);
 MUST_CHECK enum err pki_key_load(const char *pem_path, struct p256_key *out);
 MUST_CHECK enum err pki_key_save(const char *pem_path,
                                  const struct p256_key *k); /* 0600, E_EXISTS */
+/* PEM SubjectPublicKeyInfo: the half that anybody may have. */
+MUST_CHECK enum err pki_public_load(const char *pem_path, uint8_t out[P256_POINT_BYTES]);
+MUST_CHECK enum err pki_public_save(const char *pem_path,
+                                    const uint8_t pub[P256_POINT_BYTES]); /* 0644, E_EXISTS */
 
 /* Issuing, for `headgatectl pki`. not_before_us .. +days. ca: path length and signing key. */
 struct pki_subject {

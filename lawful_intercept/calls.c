@@ -45,6 +45,10 @@ static void free_call(struct li_call *call)
     hlist_drop(&call->by_id);
     hlist_drop(&call->by_sip_id);
     li_media_fini(call);
+    if (call->crypto != NULL) {
+        wipe(call->crypto, sizeof *call->crypto);
+    }
+    mem_free(call->crypto);
     mem_free(call->leg);
     mem_free(call);
 }
@@ -427,6 +431,48 @@ void li_calls_forget(struct li_calls *c)
     while (c->n > 0) {
         drop(c, c->all[c->n - 1]);
     }
+}
+
+static void secure(struct li_calls *c, struct li_call *call, const struct li_crypto *keys)
+{
+    call->crypto = call->crypto != NULL ? call->crypto : mem_zalloc(sizeof *call->crypto);
+    if (call->crypto != NULL) {
+        *call->crypto = *keys;
+        c->is_changed = true;
+        li_say_keys(c, call);
+    }
+}
+
+void li_calls_secure(struct li_calls *c, struct view id, const struct li_crypto *keys)
+{
+    struct li_call *call = li_call_of(c, id);
+
+    if (call != NULL) {
+        secure(c, call, keys);
+    }
+}
+
+uint64_t li_calls_line_of(const struct li_calls *c, struct view id)
+{
+    const struct li_call *call = li_call_of(c, id);
+
+    return call != NULL ? call->side[LI_CALLER].line : 0;
+}
+
+bool li_calls_secure_line(struct li_calls *c, struct view call_id, uint64_t line,
+                          const struct li_crypto *keys, uint64_t at_us, bool silent)
+{
+    struct li_call *call = li_call_of_sip_id(c, call_id);
+
+    c->silent = silent;
+    c->now_us = at_us;
+    if (call == NULL || call->is_over || call->side[LI_CALLER].line != line) {
+        return false;
+    }
+    if (keys != NULL) {
+        secure(c, call, keys);
+    }
+    return true;
 }
 
 void li_calls_gone(struct li_calls *c, uint64_t wall_us)

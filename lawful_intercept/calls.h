@@ -45,6 +45,19 @@ void li_calls_record(struct li_calls *c, const struct tap_record *r, bool silent
 /* The program that wrote the records was started again: what calls it had are over. They are closed
  * and released at that time, and forgotten. */
 void li_calls_gone(struct li_calls *c, uint64_t wall_us);
+/* Media keys that are in no session description: lines "a=crypto:..." with CR LF, which the session
+ * descriptions of either side get when they are told, for orders of content alone. */
+enum { LI_CRYPTO_MAX = 128 };
+struct li_crypto {
+    char of_caller[LI_CRYPTO_MAX], of_callee[LI_CRYPTO_MAX]; /* what that side sends with */
+};
+void li_calls_secure(struct li_calls *c, struct view id, const struct li_crypto *keys);
+/* Who called; 0: no such call, or no line. Calls are known for a while after their end. */
+uint64_t li_calls_line_of(const struct li_calls *c, struct view id);
+/* The live call of that line with this Call-ID: its media are told of anew, with the keys (NULL:
+ * there are none). False: there is no such call. */
+bool li_calls_secure_line(struct li_calls *c, struct view call_id, uint64_t line,
+                          const struct li_crypto *keys, uint64_t at_us, bool silent);
 void li_calls_tick(struct li_calls *c, uint64_t wall_us);
 
 struct li_calls_facts {

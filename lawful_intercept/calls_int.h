@@ -73,6 +73,7 @@ struct li_call {
     char dialled_uri[LI_URI_MAX]; /* Request-URI of who called: user@host */
     char sequence[32];            /* CallId: seconds, comma, number */
     struct li_side_state side[LI_SIDES];
+    struct li_crypto *crypto;        /* NULL: its keys are where they belong; owned */
     uint64_t caller_tag, answer_tag; /* hashes; 0: not known */
     bool is_routed, is_answered, is_over;
     bool is_ringing; /* said of the callee of now */
@@ -197,6 +198,8 @@ void li_say_begin(struct li_calls *c, struct li_call *call);
 void li_say_route(struct li_calls *c, struct li_call *call, const struct li_side_state *before);
 void li_say_message(struct li_calls *c, struct li_call *call, const struct tap_record *r,
                     const struct li_message *m, enum li_side side);
+/* Its media keys came to be known. */
+void li_say_keys(struct li_calls *c, struct li_call *call);
 void li_say_end(struct li_calls *c, struct li_call *call);
 /* Orders that ended since the leg was made: their contents close. */
 void li_drop_over(struct li_calls *c, struct li_call *call);

@@ -190,6 +190,41 @@ struct media { /* the two session descriptions as an order may have them */
     struct view sdp[LI_SIDES];
 };
 
+/* With the line behind those of its first medium. dst: sdp.n and the line's octets. */
+static size_t sdp_with_key(struct view sdp, struct view line, char *dst)
+{
+    size_t at = 0, end = 0;
+    bool is_within = false;
+
+    while (at < sdp.n) {
+        struct view rest = view_sub(sdp, at, sdp.n);
+        if (view_starts(rest, VIEW("m="))) {
+            if (is_within) {
+                break;
+            }
+            is_within = true;
+        }
+        at += view_find(rest, '\n', &end) ? end + 1 : rest.n;
+    }
+    memcpy(dst, sdp.p, at);
+    memcpy(dst + at, line.p, line.n);
+    memcpy(dst + at + line.n, sdp.p + at, sdp.n - at);
+    return sdp.n + line.n;
+}
+
+static void add_key(struct media *m, unsigned side, const struct li_crypto *crypto)
+{
+    struct view sdp = m->sdp[side];
+    struct view line = view_of(side == LI_CALLER ? crypto->of_caller : crypto->of_callee);
+
+    if (sdp.n + line.n <= CDC_SDP_MAX) {
+        m->octets[side] = mem_zalloc(sdp.n + line.n);
+    }
+    if (m->octets[side] != NULL) {
+        m->sdp[side] = view_from(m->octets[side], sdp_with_key(sdp, line, m->octets[side]));
+    }
+}
+
 static void media_of(const struct li_call *call, const struct li_order *o, struct media *out)
 {
     *out = (struct media){{NULL}, {{0}}};
@@ -200,6 +235,9 @@ static void media_of(const struct li_call *call, const struct li_order *o, struc
         }
         if (has_content(o)) {
             out->sdp[i] = view_from(s->sdp.p, s->sdp.n);
+            if (call->crypto != NULL) {
+                add_key(out, i, call->crypto);
+            }
             continue;
         }
         out->octets[i] = mem_zalloc(s->sdp.n);
@@ -212,8 +250,12 @@ static void media_of(const struct li_call *call, const struct li_order *o, struc
 
 static void media_fini(struct media *m)
 {
-    mem_free(m->octets[0]);
-    mem_free(m->octets[1]);
+    for (unsigned i = 0; i < LI_SIDES; i++) {
+        if (m->octets[i] != NULL) {
+            wipe(m->octets[i], m->sdp[i].n);
+        }
+        mem_free(m->octets[i]);
+    }
 }
 
 static void fill_media(struct cdc_message *m, const struct media *media, const struct li_leg *leg)
@@ -258,6 +300,18 @@ static void media_changed(struct li_calls *c, struct li_call *call)
 {
     for (unsigned i = 0; i < call->n_legs; i++) {
         if (li_is_first(call, i)) {
+            say_media(c, call, &call->leg[i]);
+        }
+    }
+}
+
+void li_say_keys(struct li_calls *c, struct li_call *call)
+{
+    bool has_sdp = call->side[LI_CALLER].sdp.p != NULL || call->side[LI_CALLEE].sdp.p != NULL;
+
+    for (unsigned i = 0; i < call->n_legs && has_sdp; i++) {
+        const struct li_order *o = li_order_of(c, &call->leg[i]);
+        if (o != NULL && has_content(o) && li_is_first(call, i)) {
             say_media(c, call, &call->leg[i]);
         }
     }

@@ -1,144 +1,27 @@
-/* The two threads of headgate-li: one reads the tap, one follows orders and the directory. */
+/* The two threads of headgate-li: one reads the taps, one follows orders and the directory. */
 #include "lawful_intercept/li.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "lawful_intercept/li_int.h"
 
-enum { TAP_LOOK_MS = 20, TICK_MS = 250, STORE_LOOK_MS = 500, BATCH = 512 };
+enum { TAP_LOOK_MS = 20, TICK_MS = 250, STORE_LOOK_MS = 500 };
 
-/* ---- where it was ------------------------------------------------------------------------------
+/* ---- the taps ----------------------------------------------------------------------------------
  */
-static void read_position(struct li *l)
-{
-    int fd = open(l->position_file, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-
-    if (fd >= 0) {
-        if (read(fd, &l->position, sizeof l->position) != (ssize_t)sizeof l->position) {
-            l->position = (struct tap_position){{0}, {0}, {0}};
-        }
-        close(fd);
-    }
-}
-
-/* ---- the tap -----------------------------------------------------------------------------------
- */
-/* A tap that was read before is read again from its oldest record, silently up to where it was: so
- * calls that go on are known. */
-static void attach(struct li *l)
-{
-    struct tap_position now;
-
-    if (tap_attach(l->tap, &l->reader) != E_OK) {
-        l->reader = NULL;
-        return;
-    }
-    tap_position_of(l->reader, &now);
-    memset(l->ring_at, 0, sizeof l->ring_at);
-    if (memcmp(now.start, l->position.start, sizeof now.start) == 0) {
-        memcpy(l->ring_at, l->position.number, sizeof l->ring_at);
-    } else { /* calls that a run before this one knew are of another tap */
-        li_calls_gone(l->calls, clock_wall_us(clock_system()));
-    }
-    LOG(LV_INFO, "tap.attached", KV("file", (const char *)l->tap));
-}
-
-static void take(struct li *l, unsigned ring, const struct tap_record *r, uint64_t number,
-                 uint64_t lost)
-{
-    bool silent = number <= l->ring_at[ring];
-
-    if (lost > 0 && number > l->ring_at[ring] + 1) {
-        uint64_t missed = number - 1 - l->ring_at[ring];
-        missed = missed < lost ? missed : lost;
-        l->counts.lost += missed;
-        LOG(LV_ERROR, "tap.lost", KV("ring", ring), KV("records", missed));
-    }
-    li_calls_record(l->calls, r, silent);
-    l->counts.records += !silent;
-}
-
-/* True: there was something. */
-static bool read_ring(struct li *l, unsigned ring)
-{
-    struct tap_record r;
-    uint64_t number = 0, lost = 0;
-
-    for (unsigned i = 0; i < BATCH; i++) {
-        enum err e = tap_next(l->reader, ring, &r, &number, &lost);
-        if (e == E_NOTFOUND) {
-            return i > 0;
-        }
-        if (e != E_OK) {
-            LOG(LV_ERROR, "tap.damaged", KV("ring", ring));
-            tap_detach(l->reader);
-            l->reader = NULL;
-            return false;
-        }
-        take(l, ring, &r, number, lost);
-    }
-    return true;
-}
-
 /* Nothing is read before it is known for whom; the directory is waited for only so long. */
 static bool may_read(struct li *l)
 {
     return atomic_load(&l->orders_known) &&
            (atomic_load(&l->directory_known) || l->counts.records > 0 ||
             clock_mono_ms(clock_system()) >= l->opened_ms + LI_DIRECTORY_WAIT_MS);
-}
-
-/* Under the lock. */
-static bool read_tap(struct li *l, bool may)
-{
-    bool any = false, replaced = false;
-
-    if (l->reader == NULL && may) {
-        attach(l);
-    }
-    if (l->reader == NULL) {
-        return false;
-    }
-    replaced = tap_is_replaced(l->reader); /* asked first: what is in it then is all there is */
-    for (unsigned i = 0; l->reader != NULL && i < tap_rings(l->reader); i++) {
-        any = read_ring(l, i) || any;
-    }
-    if (l->reader != NULL && replaced && !any) {
-        LOG(LV_INFO, "tap.replaced", KV("file", (const char *)l->tap));
-        li_calls_gone(l->calls, clock_wall_us(clock_system()));
-        tap_detach(l->reader);
-        l->reader = NULL;
-    }
-    return any;
-}
-
-/* What was read is on disk before it counts as read (li_commit.c). */
-static void settle(struct li *l)
-{
-    struct tap_position at;
-
-    li_places_wake(l);
-    if (l->reader != NULL) {
-        tap_position_of(l->reader, &at);
-        for (unsigned i = 0; i < tap_rings(l->reader); i++) {
-            if (at.number[i] < l->ring_at[i]) {
-                return; /* still in what is read a second time */
-            }
-        }
-        if (memcmp(&at, &l->position, sizeof at) != 0) {
-            l->position = at;
-            li_commit_offer(l, 0, l->position_file, &l->position, sizeof l->position);
-        }
-    }
 }
 
 /* The orders that are active, as the calls want them. */
@@ -165,9 +48,11 @@ static void follow_orders(struct li *l, uint64_t now_us)
         used++;
     }
     all.n = used;
-    if (li_calls_orders(l->calls, &all) != E_OK) {
-        LOG(LV_ERROR, "orders.not_taken", KV_ERR(E_NOMEM));
-        atomic_store(&l->book_changed, true);
+    for (unsigned i = 0; i < LI_TAPS; i++) {
+        if (li_calls_orders(l->tap[i].calls, &all) != E_OK) {
+            LOG(LV_ERROR, "orders.not_taken", KV_ERR(E_NOMEM));
+            atomic_store(&l->book_changed, true);
+        }
     }
     mem_free(v);
     li_places_follow(l, now_us);
@@ -176,10 +61,20 @@ static void follow_orders(struct li *l, uint64_t now_us)
 static void count(struct li *l, uint64_t now_us)
 {
     struct li_calls_facts f;
+    struct li_enrolled_facts g;
 
-    li_calls_facts_of(l->calls, &f);
-    l->counts.calls = f.calls;
-    l->counts.tap_up = l->reader != NULL;
+    l->counts.calls = 0;
+    l->counts.tap_up = true;
+    for (unsigned i = 0; i < LI_TAPS; i++) {
+        const struct li_tap *t = &l->tap[i];
+        li_calls_facts_of(t->calls, &f);
+        l->counts.calls += f.calls;
+        if (t->enrolled != NULL) {
+            li_enrolled_facts_of(t->enrolled, &g);
+            l->counts.bad_keys = g.bad_keys;
+        }
+        l->counts.tap_up = l->counts.tap_up && (t->reader != NULL || t->file[0] == 0);
+    }
     l->counts.orders_active = 0;
     for (size_t i = 0; i < li_book_orders(l->book); i++) {
         l->counts.orders_active +=
@@ -188,20 +83,13 @@ static void count(struct li *l, uint64_t now_us)
     li_places_watch(l, now_us);
 }
 
-static bool is_caught_up(const struct li *l)
+static void tick(struct li *l, uint64_t now_us)
 {
-    struct tap_position at;
-
-    if (l->reader == NULL) {
-        return true;
-    }
-    tap_position_of(l->reader, &at);
-    for (unsigned i = 0; i < tap_rings(l->reader); i++) {
-        if (at.number[i] < l->ring_at[i]) {
-            return false;
+    for (unsigned i = 0; i < LI_TAPS; i++) {
+        if (li_tap_is_caught_up(&l->tap[i])) {
+            li_calls_tick(l->tap[i].calls, now_us);
         }
     }
-    return true;
 }
 
 static void *run_tap(void *arg)
@@ -217,13 +105,14 @@ static void *run_tap(void *arg)
         if (atomic_exchange(&l->book_changed, false)) {
             follow_orders(l, now_us);
         }
-        any = read_tap(l, may);
-        settle(l);
+        any = li_taps_read(l, may);
+        li_places_wake(l);
+        li_taps_settle(l);
         if (mono >= tick_ms) {
-            if (may && is_caught_up(l)) { /* before, calls of the last run have no orders yet */
-                li_calls_tick(l->calls, now_us);
-                li_places_wake(l);
+            if (may) { /* before, calls of the last run have no orders yet */
+                tick(l, now_us);
             }
+            li_places_wake(l);
             li_places_follow(l, now_us);
             count(l, now_us);
             tick_ms = mono + TICK_MS;
@@ -281,24 +170,11 @@ static enum err copy_texts(struct li *l, const struct li_cfg *cfg)
     enum err e = view_to_cstr(view_of(cfg->element), l->element, sizeof l->element);
 
     TRY(e);
-    TRY(view_to_cstr(view_of(cfg->tap), l->tap, sizeof l->tap));
     TRY(view_to_cstr(view_of(cfg->spool), l->spool, sizeof l->spool));
     TRY(view_to_cstr(view_of(cfg->position), l->position_file, sizeof l->position_file));
     TRY(view_to_cstr(view_of(cfg->directory), l->directory, sizeof l->directory));
 out:
     return e;
-}
-
-/* Calls of the run before this one; without them they are known as far as the ring reaches. */
-static void read_calls(struct li *l)
-{
-    enum err e = E_OK;
-
-    snprintf(l->calls_file, sizeof l->calls_file, "%s.calls", l->position_file);
-    e = li_kept_read(l->calls, l->calls_file);
-    if (e != E_OK && e != E_NOTFOUND) {
-        LOG(LV_ERROR, "calls.not_read", KV("file", (const char *)l->calls_file), KV_ERR(e));
-    }
 }
 
 static enum err start_threads(struct li *l)
@@ -311,7 +187,6 @@ static enum err start_threads(struct li *l)
 enum err li_open(const struct li_cfg *cfg, struct li **out)
 {
     struct li *l = mem_zalloc(sizeof *l);
-    struct li_calls_cfg calls = {.element = cfg->element, .key = cfg->key};
     enum err e = E_OK;
 
     if (l == NULL) {
@@ -328,15 +203,19 @@ enum err li_open(const struct li_cfg *cfg, struct li **out)
         TRY(FAIL(E_NOMEM));
     }
     TRY(secret_set(l->key, cfg->key->b, cfg->key->n));
+    l->enrolment_keys = secret_alloc(LI_ENROLMENT_KEYS_MAX * sizeof *l->enrolment_keys);
+    if (l->enrolment_keys == NULL || cfg->n_enrolment_keys > LI_ENROLMENT_KEYS_MAX) {
+        TRY(FAIL(l->enrolment_keys == NULL ? E_NOMEM : E_RANGE));
+    }
+    for (size_t i = 0; i < cfg->n_enrolment_keys; i++) {
+        l->enrolment_keys[i] = cfg->enrolment_keys[i];
+    }
     l->cfg.key = l->key;
     TRY(li_book_new(&l->book));
-    calls.sink = li_sink_of(l);
-    TRY(li_calls_new(&calls, &l->calls));
+    TRY(li_taps_open(l, cfg));
     if (mkdir(l->spool, 0700) != 0 && errno != EEXIST) {
         TRY(FAIL(E_IO));
     }
-    read_position(l);
-    read_calls(l);
     TRY(start_threads(l));
     *out = l;
     l = NULL;
@@ -359,8 +238,7 @@ void li_close(struct li *l, unsigned linger_ms)
     }
     li_commit_stop(l);
     li_places_close(l, linger_ms);
-    tap_detach(l->reader);
-    li_calls_free(l->calls);
+    li_taps_close(l);
     li_book_free(l->book);
     pg_sync_close(l->db);
     if (l->octets != NULL) {
@@ -368,6 +246,7 @@ void li_close(struct li *l, unsigned linger_ms)
     }
     mem_free(l->octets);
     secret_release(l->key, sizeof *l->key);
+    secret_release(l->enrolment_keys, LI_ENROLMENT_KEYS_MAX * sizeof *l->enrolment_keys);
     pthread_mutex_destroy(&l->lock);
     pthread_mutex_destroy(&l->officers);
     mem_free(l);

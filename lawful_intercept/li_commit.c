@@ -23,27 +23,36 @@ struct work { /* of one commit */
     } * v;
     size_t n;
     bool whole;
-    uint8_t *calls; /* sealed; NULL: as they were, or not now */
-    size_t calls_n;
-    uint64_t calls_ms; /* what they took so far */
+    struct {
+        uint8_t *octets; /* sealed; NULL: as they were, or not now */
+        size_t n;
+        uint64_t ms; /* what they took so far */
+    } calls[LI_TAPS];
     struct li_commit_position position[LI_POSITIONS_MAX];
 };
 
 /* ---- what there is -----------------------------------------------------------------------------
  */
 /* The live calls as they are with what is in the spools now. */
-static void collect_calls(struct li *l, struct work *w)
+static bool collect_calls(struct li *l, struct work *w)
 {
-    uint64_t now = clock_mono_ms(clock_system());
+    bool any = false;
 
-    if (!li_kept_is_old(l->calls) || (now < l->kept_due_ms && !atomic_load(&l->commit.stopping))) {
-        return;
+    for (unsigned i = 0; i < LI_TAPS; i++) {
+        struct li_tap *t = &l->tap[i];
+        uint64_t now = clock_mono_ms(clock_system());
+        if (!li_kept_is_old(t->calls) ||
+            (now < t->kept_due_ms && !atomic_load(&l->commit.stopping))) {
+            continue;
+        }
+        if (li_kept_seal(t->calls, &w->calls[i].octets, &w->calls[i].n) != E_OK) {
+            LOG(LV_ERROR, "calls.not_kept", KV("file", (const char *)t->calls_file));
+            t->kept_due_ms = now + 100 * COMMIT_MS;
+        }
+        w->calls[i].ms = clock_mono_ms(clock_system()) - now;
+        any = any || w->calls[i].octets != NULL;
     }
-    if (li_kept_seal(l->calls, &w->calls, &w->calls_n) != E_OK) {
-        LOG(LV_ERROR, "calls.not_kept", KV("file", (const char *)l->calls_file));
-        l->kept_due_ms = now + 100 * COMMIT_MS;
-    }
-    w->calls_ms = clock_mono_ms(clock_system()) - now;
+    return any;
 }
 
 /* False: nothing, or no memory to remember it by: the next time. */
@@ -69,13 +78,13 @@ static bool collect(struct li *l, struct work *w)
             spool_sync_begin(p->spool, w->whole, &w->v[w->n++].dirty);
         }
     }
-    collect_calls(l, w);
+    any = collect_calls(l, w);
     for (unsigned i = 0; i < LI_POSITIONS_MAX; i++) {
         w->position[i] = l->commit.position[i];
         l->commit.position[i].is_new = false;
         any = any || w->position[i].is_new;
     }
-    return w->n > 0 || any || w->calls != NULL;
+    return w->n > 0 || any;
 }
 
 void li_commit_offer(struct li *l, unsigned slot, const char *file, const void *position,
@@ -122,7 +131,7 @@ static bool sync_spools(struct li *l, struct work *w)
 
 static bool write_position(const struct li_commit_position *p)
 {
-    char temp[LI_PATH_BYTES + 8];
+    char temp[LI_FILE_BYTES + 8];
     int fd = -1;
     bool ok = false;
 
@@ -154,22 +163,23 @@ static bool write_positions(struct li *l, const struct work *w)
 
 /* Before the positions: what they say is read need not be in the tap any more. Without them less is
  * known after a restart, and nothing that waits is lost. */
-static void write_calls(struct li *l, struct work *w)
+static void write_calls(struct li *l, struct work *w, unsigned i)
 {
+    struct li_tap *t = &l->tap[i];
     uint64_t now = clock_mono_ms(clock_system());
     enum err e = E_OK;
 
-    if (w->calls == NULL) {
+    if (w->calls[i].octets == NULL) {
         return;
     }
-    e = li_kept_put(l->calls_file, w->calls, w->calls_n);
-    w->calls_ms += clock_mono_ms(clock_system()) - now;
+    e = li_kept_put(t->calls_file, w->calls[i].octets, w->calls[i].n);
+    w->calls[i].ms += clock_mono_ms(clock_system()) - now;
     pthread_mutex_lock(&l->lock);
-    l->kept_due_ms = now + KEEP_SHARE * w->calls_ms;
+    t->kept_due_ms = now + KEEP_SHARE * w->calls[i].ms;
     if (e != E_OK) {
-        LOG(LV_ERROR, "calls.not_kept", KV("file", (const char *)l->calls_file), KV_ERR(e));
-        li_kept_failed(l->calls);
-        l->kept_due_ms = now + 100 * COMMIT_MS;
+        LOG(LV_ERROR, "calls.not_kept", KV("file", (const char *)t->calls_file), KV_ERR(e));
+        li_kept_failed(t->calls);
+        t->kept_due_ms = now + 100 * COMMIT_MS;
     }
     pthread_mutex_unlock(&l->lock);
 }
@@ -200,18 +210,22 @@ static void commit(struct li *l)
     pthread_mutex_unlock(&l->lock);
     if (any) {
         synced = sync_spools(l, &w);
-        if (synced) {
-            write_calls(l, &w);
+        for (unsigned i = 0; i < LI_TAPS && synced; i++) {
+            write_calls(l, &w, i);
         }
         written = synced && write_positions(l, &w);
         pthread_mutex_lock(&l->lock);
-        if (!synced && w.calls != NULL) {
-            li_kept_failed(l->calls);
+        for (unsigned i = 0; i < LI_TAPS && !synced; i++) {
+            if (w.calls[i].octets != NULL) {
+                li_kept_failed(l->tap[i].calls);
+            }
         }
         put_back(l, &w, synced, written || !synced);
         pthread_mutex_unlock(&l->lock);
     }
-    mem_free(w.calls);
+    for (unsigned i = 0; i < LI_TAPS; i++) {
+        mem_free(w.calls[i].octets);
+    }
     mem_free(w.v);
 }
 

@@ -73,15 +73,17 @@ static json_t *seen_of(const struct li_call *call)
 static json_t *json_of(const struct li_call *call)
 {
     return json_pack(
-        "{s:s,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:b,s:b,s:b,s:b,s:o,s:o,s:o,s:o,s:o}", "id",
-        call->id, "begin", number(call->begin_us), "known", number(call->last_us), "sip",
+        "{s:s,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:b,s:b,s:b,s:b,s:o,s:o,s:o,s:o,s:o,s:o,s:o}",
+        "id", call->id, "begin", number(call->begin_us), "known", number(call->last_us), "sip",
         number(call->sip_id), "called", text(call->called), "route", text(call->route), "uri",
         text(call->dialled_uri), "caller_tag", number(call->caller_tag), "answer_tag",
         number(call->answer_tag), "cseq", number(call->invite_cseq), "redirections",
         number(call->redirections), "routed", call->is_routed, "answered", call->is_answered,
         "ringing", call->is_ringing, "invite", call->has_invite, "n_seen", number(call->n_seen),
         "seen", seen_of(call), "caller", side_of(&call->side[LI_CALLER]), "callee",
-        side_of(&call->side[LI_CALLEE]), "legs", legs_of(call));
+        side_of(&call->side[LI_CALLEE]), "legs", legs_of(call), "caller_key",
+        text(call->crypto != NULL ? call->crypto->of_caller : ""), "callee_key",
+        text(call->crypto != NULL ? call->crypto->of_callee : ""));
 }
 
 /* ---- from JSON ---------------------------------------------------------------------------------
@@ -147,6 +149,18 @@ static bool read_legs(const json_t *all, struct li_call *call)
     return true;
 }
 
+/* Keys that are in no session description. */
+static void read_crypto(const json_t *o, struct li_call *call)
+{
+    struct view from = text_in(o, "caller_key"), to = text_in(o, "callee_key");
+
+    call->crypto = from.n + to.n > 0 ? mem_zalloc(sizeof *call->crypto) : NULL;
+    if (call->crypto != NULL) {
+        li_copy_text(call->crypto->of_caller, LI_CRYPTO_MAX, from);
+        li_copy_text(call->crypto->of_callee, LI_CRYPTO_MAX, to);
+    }
+}
+
 static bool read_call(struct li_calls *c, const json_t *o)
 {
     struct view id = text_in(o, "id");
@@ -174,6 +188,7 @@ static bool read_call(struct li_calls *c, const json_t *o)
     call->is_ringing = is_true(o, "ringing");
     call->has_invite = is_true(o, "invite");
     call->n_seen = (unsigned)number_in(o, "n_seen");
+    read_crypto(o, call);
     return hex_get(text_in(o, "seen"), call->seen, sizeof call->seen) == E_OK &&
            read_side(json_object_get(o, "caller"), &call->side[LI_CALLER]) &&
            read_side(json_object_get(o, "callee"), &call->side[LI_CALLEE]) &&

@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/loop.h"
 #include "base/mem.h"
+#include "base/pki.h"
 #include "base/proc.h"
 #include "base/tls.h"
 #include "lawful_intercept/li_api.h"
@@ -63,6 +64,8 @@ static size_t more_metrics(void *arg, char *dst, size_t dst_bytes)
     const struct shown all[] = {
         {"headgate_li_tap_records_total", "counter", "records read from the tap", c.records},
         {"headgate_li_tap_lost_total", "counter", "records that were overwritten unread", c.lost},
+        {"headgate_li_enrolment_keys_bad_total", "counter",
+         "611 calls whose media keys did not open", c.bad_keys},
         {"headgate_li_calls", "gauge", "live calls that are followed", c.calls},
         {"headgate_li_orders_active", "gauge", "orders in force", c.orders_active},
         {"headgate_li_spooled_total", "counter", "records for agencies", c.spooled},
@@ -155,22 +158,39 @@ out:
     return e;
 }
 
+static enum err read_enrolment_keys(const struct conf_list *files, struct p256_key *out)
+{
+    for (size_t i = 0; i < files->n; i++) {
+        enum err e = pki_key_load(files->v[i], &out[i]);
+        if (e != E_OK) {
+            LOG(LV_ERROR, "li.key", KV("file", files->v[i]), KV_ERR(e));
+            return e;
+        }
+    }
+    return E_OK;
+}
+
 static enum err open_li(struct intercept *i)
 {
     struct secret key = {{0}, 0};
+    struct p256_key opening[LI_ENROLMENT_KEYS_MAX] = {{.d = {.n = 0}}};
     const struct li_store_cfg store = {i->set.conninfo, i->set.copy, &key};
     struct li_cfg cfg = {.element = i->set.element,
                          .tap = i->set.tap,
+                         .tap_enrolments = i->set.tap_enrolments,
                          .spool = i->set.spool,
                          .position = i->set.position,
                          .directory = i->set.directory,
                          .key = &key,
+                         .enrolment_keys = opening,
+                         .n_enrolment_keys = i->set.enrolment_keys.n,
                          .spool_bytes = i->set.spool_bytes,
                          .warn_ms = i->set.warn_ms,
                          .late_ms = i->set.late_ms};
     enum err e = read_key(i->set.key, &key);
 
     TRY(e);
+    TRY(read_enrolment_keys(&i->set.enrolment_keys, opening));
     TRY(li_store_open(&store, &i->store));
     cfg.store = i->store;
     cfg.tls = i->tls;
@@ -180,6 +200,7 @@ static enum err open_li(struct intercept *i)
     }
     i->api = (struct li_api){i->li, i->store, &i->plan, i->record_key};
 out:
+    wipe(opening, sizeof opening);
     secret_wipe(&key);
     return e;
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/view.h"
+#include "lawful_intercept/li.h"
 #include "lawful_intercept/order.h"
 
 #define AT(member) offsetof(struct li_settings, member)
@@ -41,6 +42,8 @@ const struct conf_field li_fields[] = {
     {"database.directory", CONF_TEXT, AT(directory), "dbname=headgate user=hg_li", 0, 0,
      "the subscribers' database: which line a number or a BTI belongs to"},
     {"tap.file", CONF_PATH, AT(tap), "/run/headgate/tap", 0, 0, "tap.file of headgate"},
+    {"tap.enrolments", CONF_PATH, AT(tap_enrolments), "", 0, 0,
+     "tap.file of headgate-prov on this machine; empty: there is none"},
     {"state.spool", CONF_PATH, AT(spool), "/var/lib/headgate-li/spool", 0, 0,
      "folder of what is to be delivered, sealed"},
     {"state.position", CONF_PATH, AT(position), "/var/lib/headgate-li/position", 0, 0,
@@ -51,6 +54,9 @@ const struct conf_field li_fields[] = {
      "of one case to one place; past it the oldest records go, counted; 0: what the disk has"},
     {"keys.intercept", CONF_PATH, AT(key), "", 0, 0,
      "32 octets, mode 0600: seals orders and spools; all headgate-li of a cluster share it"},
+    {"keys.enrolment", CONF_LIST, AT(enrolment_keys), "", 0, LI_ENROLMENT_KEYS_MAX,
+     "PEM files, mode 0600, newest first: open the media keys of 611 calls; the public half of the "
+     "first is tap.key of headgate-prov"},
     {"keys.record", CONF_PATH, AT(record_key), "", 0, 0,
      "PEM, mode 0600: P-256 key that signs certified records; empty: there are none"},
     {"delivery.warn", CONF_MS, AT(warn_ms), "4s", 100, 3600000,
@@ -107,6 +113,10 @@ enum err li_settings_check(const struct li_settings *s, struct li_plan *out, cha
     }
     if (s->key[0] == 0) {
         snprintf(why, why_bytes, "keys.intercept: is missing");
+        return FAIL(E_PARSE);
+    }
+    if ((s->tap_enrolments[0] != 0) != (s->enrolment_keys.n > 0)) {
+        snprintf(why, why_bytes, "tap.enrolments: goes with keys.enrolment");
         return FAIL(E_PARSE);
     }
     if (s->listen[0] != 0 && net_parse(view_of(s->listen), 8444, &p.listen) != E_OK) {

@@ -13,9 +13,10 @@ struct li_settings {
     const char *log_level, *element, *listen, *socket, *socket_group;
     const char *tls_certificate, *tls_key, *tls_client_ca, *tls_client_crl;
     const char *agencies_certificate, *agencies_key, *agencies_ca;
-    const char *health_listen, *conninfo, *directory, *tap, *spool, *position, *copy;
+    const char *health_listen, *conninfo, *directory, *tap, *tap_enrolments, *spool, *position,
+        *copy;
     const char *key, *record_key;
-    struct conf_list officers;
+    struct conf_list officers, enrolment_keys;
     uint64_t spool_bytes, warn_ms, late_ms, linger_ms;
 };
 

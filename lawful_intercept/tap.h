@@ -35,7 +35,9 @@ enum tap_kind {
     TAP_CALL_BEGIN,     /* texts: call, Call-ID, caller, called as dialled */
     TAP_CALL_ROUTE,     /* where it goes, each time. Texts: call, routed, route */
     TAP_CALL_END,       /* texts: call, by whom */
-    TAP_ENROLMENT       /* a 611 call's end at headgate-prov. Texts: Call-ID, outcome, sealed key */
+    TAP_ENROLMENT /* headgate-prov alone: how the enrolment of a 611 call ended. line: whose BTI
+                     it is now; 0: nobody's. Texts: call, Call-ID, outcome, sealed keys
+                     (tap_keys.h), the line's first number, BTI */
 };
 
 enum tap_party { TAP_STRANGER, TAP_LINE, TAP_GATEWAY, TAP_SERVER };

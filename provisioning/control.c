@@ -43,6 +43,7 @@ static void close_now(struct conn *c)
 
 static void conn_free(struct conn *c)
 {
+    tapped_enrolment(c->prov, &c->tapped, "refused", 0, NULL, NULL);
     enrol_ps_free(c->enrol);
     session_ps_free(c->session);
     prov_identity_unref(c->identity);

@@ -8,6 +8,7 @@
 
 struct commit { /* what must outlive the query */
     struct enrol_params params;
+    struct tapped_keys tapped;
 };
 
 static struct view source_key(const struct conn *c)
@@ -90,6 +91,9 @@ static void start_voice(struct conn *c)
         conn_flush_out(c); /* the proof before the answer: seed order */
         conn_proved(c);
         conn_deadline(c, c->prov->set.control_voice_ms);
+        if (c->voice != NULL) {
+            tapped_seal(c->prov, voice_tapped(c->voice), call_id_of(c), &keys, &c->tapped);
+        }
         e = c->voice != NULL ? voice_secure(c->voice, &keys) : FAIL(E_STATE);
     }
     audio_keys_wipe(&keys);
@@ -259,13 +263,17 @@ static void conclude(struct conn *c, enum enrol_outcome outcome, const uint8_t *
 static void on_commit(struct prov *p, struct conn *c, void *extra, enum err e,
                       const struct pg_result *r)
 {
-    const struct commit *q = extra;
+    struct commit *q = extra;
     struct enrol_texts *numbers = mem_zalloc(sizeof *numbers);
     enum enrol_outcome outcome = ENROL_UNKNOWN;
 
-    (void)p;
     if (e == E_OK) {
         e = numbers != NULL ? enrol_result(r, &outcome, numbers) : FAIL(E_NOMEM);
+    }
+    if (e == E_OK && (outcome == ENROL_ENROLLED || outcome == ENROL_AGAIN)) {
+        tapped_enrolment(p, &q->tapped, "enrolled", pg_u64(r, 0, 1), q->params.bti_id, numbers);
+    } else {
+        tapped_enrolment(p, &q->tapped, "refused", 0, NULL, NULL);
     }
     if (c == NULL) {
         LOG(LV_WARN, "enrol.unacknowledged", KV_ERR(e));
@@ -299,8 +307,10 @@ static void commit(struct conn *c)
         mem_free(q);
     } else {
         conn_deadline(c, p->set.control_step_ms);
+        q->tapped = c->tapped;
         e = job_query(c, SQL_ENROL, q->params.p, sizeof q->params.p / sizeof q->params.p[0],
                       on_commit, q, sizeof *q);
+        c->tapped.are_sealed = c->tapped.are_sealed && e != E_OK;
     }
     if (e != E_OK) {
         LOG(LV_ERROR, "enrol.commit_failed", KV_ERR(e), KV("where", err_where()));

@@ -18,6 +18,7 @@
 #include "provisioning/orders.h"
 #include "provisioning/prompts.h"
 #include "provisioning/settings.h"
+#include "provisioning/tapping.h"
 #include "signaling/sip_ua.h"
 
 struct conn;
@@ -87,6 +88,8 @@ struct prov {
     struct loop_timer reaper, heartbeat, drain;
     char to_tag[17];
     bool draining;
+    struct tap *tap; /* NULL: none */
+    uint8_t tap_key[P256_POINT_BYTES];
 };
 
 void prov_count(struct prov *p, enum prov_meter m, int64_t by);
@@ -116,6 +119,7 @@ struct conn {
     unsigned tries_left;
     bool accepted; /* a work order was; digest is its */
     uint8_t digest[SHA256_BYTES];
+    struct tapped_keys tapped;
 };
 
 MUST_CHECK enum err control_open(struct prov *p);
@@ -158,6 +162,7 @@ void job_forget(struct conn *c); /* the conn dies */
 void voice_on_call(void *prov, struct sip_call *call, enum sip_call_event ev, unsigned status,
                    const struct sip_msg *m);
 struct voice *voice_find(struct prov *p, const char *call_id);
+struct voice *voice_of(struct prov *p, struct view call_id);
 /* E_DENIED: the addresses do not agree. E_EXISTS: the call has its control channel. */
 MUST_CHECK enum err voice_attach(struct voice *v, struct conn *c);
 void voice_detach(struct voice *v);                                            /* its conn ended */
@@ -166,5 +171,7 @@ void voice_say(struct voice *v, enum prompt which);
 void voice_end(struct voice *v, bool after_prompts); /* BYE, or a refusal before the answer */
 void voice_reap(struct prov *p);
 struct voice *voice_next(const struct voice *v);
+/* As the tap has it; lives as long as v. */
+const struct tapped_call *voice_tapped(const struct voice *v);
 
 #endif

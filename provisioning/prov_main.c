@@ -90,6 +90,35 @@ static void answer_ping(struct prov *p, const struct sip_msg *m, const struct si
     }
 }
 
+/* What arrives for a call that is known, and what leaves of it. */
+static void tap_rx(struct prov *p, const struct sip_msg *m)
+{
+    const struct voice *v = p->tap != NULL && m != NULL ? voice_of(p, m->call_id) : NULL;
+
+    if (v != NULL) {
+        tapped_in(p, voice_tapped(v), m->raw);
+    }
+}
+
+static enum err tap_tx(void *arg, const struct sip_flow *to, char *buf, size_t buf_bytes, size_t *n)
+{
+    struct prov *p = arg;
+    struct sip_msg *m = p->tap != NULL ? mem_zalloc(sizeof *m) : NULL;
+    const struct voice *v = NULL;
+    const char *why = "";
+
+    (void)to;
+    (void)buf_bytes;
+    if (m != NULL && sip_frame(view_from(buf, *n), true, m, &why) == E_OK) {
+        v = voice_of(p, m->call_id);
+        if (v != NULL) {
+            tapped_out(p, voice_tapped(v), view_from(buf, *n));
+        }
+    }
+    mem_free(m);
+    return E_OK;
+}
+
 static void on_sip(void *arg, const struct sip_rx *rx)
 {
     struct prov *p = arg;
@@ -105,6 +134,7 @@ static void on_sip(void *arg, const struct sip_rx *rx)
         m->method == SIP_M_OPTIONS) {
         answer_ping(p, m, rx);
     } else {
+        tap_rx(p, m);
         sip_ua_rx(p->ua, rx);
     }
     mem_free(m);
@@ -126,6 +156,7 @@ static enum err open_sip(struct prov *p)
                                   .domain = p->set.node_domain,
                                   .user_agent = "headgate-prov/" HEADGATE_VERSION,
                                   .max_calls = (unsigned)p->set.max_calls,
+                                  .seal = tap_tx,
                                   .on_call = voice_on_call,
                                   .arg = p};
     uint8_t tag[8];
@@ -286,6 +317,7 @@ static enum err prov_open(struct prov *p)
     TRY(lockout_new(&lock, &p->lockout));
     TRY(loop_new(clock_system(), &p->loop));
     TRY(open_stores(p));
+    TRY(tapped_open(p));
     TRY(control_open(p));
     TRY(open_sip(p));
     TRY(net_parse(view_of(p->set.health_listen), 9071, &health));
@@ -329,6 +361,7 @@ static void prov_close(struct prov *p)
         loop_timer_stop(p->loop, &p->reaper);
         loop_timer_stop(p->loop, &p->heartbeat);
         loop_timer_stop(p->loop, &p->drain);
+        tapped_close(p);
         loop_free(p->loop);
     }
     lockout_free(p->lockout);

@@ -46,6 +46,16 @@ const struct conf_field prov_fields[] = {
      "32 octets, mode 0600: seals session keys for gate controllers"},
     {"gates.controllers", CONF_LIST, AT(controllers), "gc1=udp:127.0.0.1:5060", 1, 32,
      "name=udp:ip:port[,tcp:ip:port][,tls:ip:port]; BTIs are told the first address"},
+    {"tap.file", CONF_PATH, AT(tap_file), "", 0, 0,
+     "where all 611 calls are written for headgate-li to choose from; on a tmpfs, such as "
+     "/run/headgate-prov/tap; empty: nowhere"},
+    {"tap.group", CONF_TEXT, AT(tap_group), "", 0, 0,
+     "group that may read it: of headgate-li; empty: only our own user"},
+    {"tap.bytes", CONF_UINT, AT(tap_bytes), "4194304", 262144, 1073741824,
+     "of it; a power of two: what headgate-li may lag behind"},
+    {"tap.key", CONF_PATH, AT(tap_key), "", 0, 0,
+     "PEM: public half of headgate-li's keys.enrolment, to which the media keys of 611 calls are "
+     "sealed; goes with tap.file"},
     {"prompts.dir", CONF_PATH, AT(prompts_dir), "/usr/local/share/headgate/prompts", 0, 0,
      "enter, wrong, accepted, goodbye, locked .ulaw"},
     {"session.lifetime", CONF_MS, AT(session_lifetime_ms), "24h", 1000, 604800000,

@@ -26,6 +26,8 @@ struct prov_settings {
     const char *redis_address, *redis_user, *redis_password;
     const char *certificate, *private_key, *kek, *work_order, *cluster;
     struct conf_list controllers;
+    const char *tap_file, *tap_group, *tap_key;
+    uint64_t tap_bytes;
     const char *prompts_dir;
     uint64_t session_lifetime_ms;
     uint64_t max_calls, tries, lockout_ms, lockout_max_ms, drain_ms;

@@ -23,6 +23,9 @@ struct voice {
     struct loop_timer timer;
     bool attached, secured, answered, ending, dead;
     bool too_long;
+    struct tapped_call tapped;
+    unsigned status;    /* of the final response */
+    const char *end_by; /* NULL: us */
     size_t n_digits;
     char digits[ORDER_DIGITS_MAX];
     size_t sdp_n;
@@ -39,6 +42,7 @@ static void bury(struct voice *v)
         return;
     }
     v->dead = true;
+    tapped_end(v->prov, &v->tapped, v->status, v->end_by != NULL ? v->end_by : "server");
     loop_timer_stop(v->prov->loop, &v->timer);
     if (v->media != NULL) {
         media_stop(v->media);
@@ -70,6 +74,7 @@ static void lost(struct voice *v)
 
     v->call = NULL;
     v->conn = NULL;
+    v->end_by = "caller";
     bury(v);
     if (c != NULL) {
         c->voice = NULL;
@@ -389,6 +394,7 @@ static void reject(struct voice *v, unsigned status, uint64_t retry_after_s)
     struct sip_call *call = v->call;
 
     v->call = NULL;
+    v->status = status;
     sip_call_set_data(call, NULL);
     IGNORE(sip_call_reject_for(call, status, retry_after_s), "the caller's own timer ends it");
     bury(v);
@@ -406,6 +412,7 @@ static uint64_t locked_s(struct voice *v)
 static void incoming(struct prov *p, struct sip_call *call, const struct sip_msg *m)
 {
     struct voice *v = mem_zalloc(sizeof *v);
+    struct net_addr local;
     char ip[NET_TEXT_MAX];
     enum err e = E_OK;
 
@@ -420,6 +427,8 @@ static void incoming(struct prov *p, struct sip_call *call, const struct sip_msg
     prov_count(p, PM_CALLS, 1);
     sip_call_set_data(call, v);
     e = set_up(v, m);
+    local = sip_call_local(call);
+    tapped_begin(p, m, &v->source, &local, &v->tapped);
     net_ip_text(&v->source, ip);
     LOG(LV_INFO, "enrol.setup", KV("call_id", sip_call_id(call)), KV("source", (const char *)ip),
         KV_ERR(e));
@@ -473,14 +482,24 @@ struct voice *voice_next(const struct voice *v)
 
 /* ---- for the control channel -------------------------------------------------------------------
  */
-struct voice *voice_find(struct prov *p, const char *call_id)
+struct voice *voice_of(struct prov *p, struct view call_id)
 {
     for (struct voice *v = p->voices; v != NULL; v = v->next) {
-        if (!v->dead && strcmp(v->call_id, call_id) == 0) {
+        if (!v->dead && view_eq(view_of(v->call_id), call_id)) {
             return v;
         }
     }
     return NULL;
+}
+
+struct voice *voice_find(struct prov *p, const char *call_id)
+{
+    return voice_of(p, view_of(call_id));
+}
+
+const struct tapped_call *voice_tapped(const struct voice *v)
+{
+    return &v->tapped;
 }
 
 enum err voice_attach(struct voice *v, struct conn *c)
@@ -523,6 +542,7 @@ enum err voice_secure(struct voice *v, const struct audio_keys *k)
     TRY(media_secure(v->media, SRTP_AEAD_AES_256_GCM, &send, &receive));
     media_set_remote(v->media, &v->audio);
     v->secured = true;
+    v->status = 200;
     TRY(sip_call_answer(v->call, view_from(v->sdp, v->sdp_n)));
     deadline(v, v->prov->set.control_voice_ms + SLACK_MS);
 out:

@@ -49,6 +49,17 @@ database:
     stack.ctl("migrate", config="li-migrate.yaml")
 
 
+def ps_settings(stack):
+    """A tap of 611 calls, and the key that opens what is sealed in it. Before the stack is up."""
+    subprocess.run([stack.bin / "headgatectl", "key", "pair", stack.path("enrolment.key")], check=True, capture_output=True)
+    return {"tap.file": f'"{stack.path("prov.tap")}"', "tap.bytes": 1048576, "tap.key": f'"{stack.path("enrolment.key.pub")}"'}
+
+
+def enrolment_settings(stack):
+    """The same of headgate-li."""
+    return {"tap.enrolments": f'"{stack.path("prov.tap")}"', "keys.enrolment": f'["{stack.path("enrolment.key")}"]'}
+
+
 def config(stack, settings=None):
     """Dora sits at the machine. settings: as of with_settings()."""
     s = stack

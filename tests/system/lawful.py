@@ -64,7 +64,8 @@ class LiTest(StackTest):
         cls.stack = Stack()
         cls.agencies = []
         try:
-            cls.stack.up({"tap.file": f'"{cls.stack.path("tap")}"', "tap.bytes": 4194304, **(cls.gc_settings or {})}, cls.ps_settings)
+            cls.stack.up({"tap.file": f'"{cls.stack.path("tap")}"', "tap.bytes": 4194304, **(cls.gc_settings or {})},
+                         {**lilib.ps_settings(cls.stack), **(cls.ps_settings or {})})
             lilib.make_keys(cls.stack)
             lilib.make_database(cls.stack)
             cls.start_li()
@@ -85,7 +86,7 @@ class LiTest(StackTest):
 
     @classmethod
     def start_li(cls):
-        lilib.start(cls.stack)
+        lilib.start(cls.stack, lilib.enrolment_settings(cls.stack))
 
     # ---- officers
     @classmethod
