@@ -11,6 +11,7 @@
 #include "base/crypto.h"
 #include "base/mem.h"
 
+enum { WIDTH = 110 };
 enum { RECENT = 4096 }; /* live: more than a carrier sends again after a break */
 
 struct line {
@@ -119,6 +120,27 @@ static void print_head(const struct ladder *l, unsigned call, uint64_t at_us)
     }
 }
 
+/* A long line goes on below, from a semicolon on. */
+static void print_wrapped(const char *text)
+{
+    const char *indent = "   ";
+
+    for (;;) {
+        const char *cut = NULL;
+        for (const char *p = strstr(text, "; "); p != NULL && strlen(text) > WIDTH;
+             p = strstr(p + 2, "; ")) {
+            cut = cut == NULL || p - text < WIDTH ? p : cut;
+        }
+        if (cut == NULL) {
+            printf("%s%s\n", indent, text);
+            return;
+        }
+        printf("%s%.*s;\n", indent, (int)(cut - text), text);
+        text = cut + 2;
+        indent = "                                 ";
+    }
+}
+
 /* ---- live --------------------------------------------------------------------------------------
  */
 static bool came_before(struct ladder *l, const uint8_t hash[SHA256_BYTES])
@@ -157,7 +179,7 @@ void ladder_live(struct ladder *l, const struct lea_message *m)
         l->last_call = call;
     }
     line_of(m, text, sizeof text);
-    printf("   %s\n", text);
+    print_wrapped(text);
 }
 
 /* ---- later -------------------------------------------------------------------------------------
@@ -242,7 +264,7 @@ static void print_line(const struct ladder *l, const struct line *line)
     char why[LEA_WHY];
 
     if (!l->json) {
-        printf("   %s\n", line->words);
+        print_wrapped(line->words);
     } else if (lea_read(line->channel, view_from(line->octets, line->n), &m, why) == E_OK) {
         lea_print_json(&m);
     }

@@ -98,7 +98,6 @@ class Intercept:
 
     def heard(self, wire, spoken):
         """What the agency makes of the capture."""
-        wait_for("the agency to have all of the call", lambda: "the call is over" in self.lea("show", self.folder).stdout)
         print(self.lea("show", self.folder).stdout.rstrip(), flush=True)
         out = pathlib.Path(self.stack.path("agency-wav"))
         done = self.lea("voice", self.folder, "--capture", wire, "--wav", out)
@@ -156,8 +155,12 @@ class Intercept:
         rows.append(("who else shows the order", "nothing", self.seen_elsewhere()))
         return rows
 
-    @staticmethod
-    def talk(alice, bob, called, files):
+    def records(self):
+        return len(self.stack.api().get("/cdrs")["items"])
+
+    def talk(self, alice, bob, called, files):
+        """The call, until the agency has all that is told of it, and the provider its own record."""
+        before = self.records()
         ear = bob.listen("--audio", "file:" + files[1])
         call = alice.call(called, "--audio", "file:" + files[0], "--duration", "1")
         try:
@@ -167,6 +170,8 @@ class Intercept:
         finally:
             call.stop()
             ear.stop()
+        wait_for("the agency to have all of the call", lambda: "the call is over" in self.lea("show", self.folder).stdout)
+        wait_for("the record of the call", lambda: self.records() > before)
 
     def env(self):
         """Lines for var/demo/env."""

@@ -27,11 +27,11 @@ class Wav(LiTest):
     def captured_call(self, name):
         """Alice and Bob talk: (capture file, what each spoke)."""
         files = {who: self.stack.path(f"{name}-{who}.wav") for who in ("alice", "bob")}
-        spoken = {"alice": melody(files["alice"], (440, 620, 500)), "bob": melody(files["bob"], (700, 350))}
+        spoken = {"alice": melody(files["alice"], (440, 620, 500), 0.5), "bob": melody(files["bob"], (700, 350), 0.5)}
         wire = Capture(self.stack, name)
         try:
             ear = self.stopping(self.bob.listen("--audio", "file:" + files["bob"], "--transport", "tls"))
-            call = self.stopping(self.alice.call(BOB, "--duration", "2", "--audio", "file:" + files["alice"], "--transport", "tls"))
+            call = self.stopping(self.alice.call(BOB, "--duration", "1", "--audio", "file:" + files["alice"], "--transport", "tls"))
             self.assertEqual(call.exit(), 0)
             ear.wait("ended")
             ear.stop()
