@@ -219,7 +219,7 @@ void ctx_leg_event(struct ctx *c, struct leg *l, enum txn_event ev, const struct
 {
     if (ev == TXN_RESPONSE && c->w->current != NULL) {
         call_trace_in(c->call, c->w->current, "");
-        if (c->call == NULL) {
+        if (c->kind == CTX_PAGE) {
             tapped_answer(c->w, &l->who, c->w->current);
         }
     }

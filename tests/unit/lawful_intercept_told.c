@@ -239,16 +239,16 @@ static void say_message(const struct step *s, char *dst, size_t bytes)
 
 static void feed(struct world *w, const struct step *s)
 {
-    struct tap_record r = record(w, s);
+    struct tap_record r;
     char id[24] = "", octets[2000], call_id[24];
 
     w->at_us += 1000;
-    r.at_us = w->at_us;
     if (s->what == 't') {
         w->at_us += (uint64_t)(unsigned)s->call * SECOND;
         li_calls_tick(w->calls, w->at_us);
         return;
     }
+    r = record(w, s);
     if (s->call != 0) { /* 0: outside of calls */
         snprintf(id, sizeof id, "%016x", (unsigned)s->call);
     }
