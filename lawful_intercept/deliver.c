@@ -24,8 +24,7 @@ enum {
     CONNECT_MS = 5000,
     BACKOFF_MS = 100,
     BACKOFF_MAX_MS = 5000,
-    STEADY_MS = 5000, /* a connection that lived so long was a good one */
-    LOOK_MS = 10,     /* at what TCP confirmed; doubles while it confirms nothing */
+    LOOK_MS = 10, /* at what TCP confirmed; doubles while it confirms nothing */
     LOOK_MAX_MS = 500,
     SETTLE_LOOK_MS = 1000,
 
@@ -55,6 +54,7 @@ struct li_delivery {
     size_t out_n, out_at;
     uint64_t queued; /* octets of this connection, for the wire */
     struct li_window window;
+    uint64_t held;  /* number: confirmed on good connections */
     uint64_t taken; /* number of the last record that was taken from the spool */
     bool has_more;  /* the spool was not read to its end */
     char in[IN_ROOM];
@@ -122,12 +122,21 @@ void li_delivery_facts_of(struct li_delivery *d, struct li_delivery_facts *out)
 
 /* ---- the connection ----------------------------------------------------------------------------
  */
+/* A good connection: what is confirmed on it stays so. Whom TLS 1.3 refuses hears it when he is
+ * open already, and has sent. */
+static bool is_steady(const struct li_delivery *d)
+{
+    return d->is_open && now_ms() >= d->opened_ms + d->cfg.steady_ms;
+}
+
 static void disconnect(struct li_delivery *d, const char *why)
 {
     /* Who takes a connection and drops it again is asked ever less often. */
-    if (d->is_open && now_ms() >= d->opened_ms + STEADY_MS) {
+    if (is_steady(d)) {
         d->backoff_ms = BACKOFF_MS;
+        d->held = d->window.confirmed;
     }
+    d->window.confirmed = d->held;
     if (d->fd >= 0) {
         close(d->fd);
     }
@@ -338,6 +347,10 @@ static void settle(struct li_delivery *d)
         d->look_ms = LOOK_MS;
     }
     li_window_acked(&d->window, acked, now);
+    if (is_steady(d)) {
+        d->held = d->window.confirmed;
+        spool_confirmed(d->cfg.spool, d->held);
+    }
     if (now < d->settle_at_ms) {
         return;
     }
@@ -558,8 +571,8 @@ static void check_times(struct li_delivery *d)
         }
         return;
     }
-    if (now >= d->opened_ms + STEADY_MS) {
-        set_refused(d, false, NULL); /* whom TLS 1.3 refuses hears it when he is open already */
+    if (is_steady(d)) {
+        set_refused(d, false, NULL);
     }
     if (d->cfg.protocol == LI_X2) {
         if (d->answer_due_ms != 0 && now >= d->answer_due_ms) {
@@ -645,7 +658,8 @@ enum err li_delivery_start(const struct li_delivery_cfg *cfg, struct li_delivery
     snprintf(d->name, sizeof d->name, "%s", cfg->name);
     pthread_mutex_init(&d->lock, NULL);
     spool_facts_of(cfg->spool, &facts);
-    d->window.confirmed = facts.done;
+    d->held = d->window.confirmed = facts.done;
+    d->cfg.steady_ms = cfg->steady_ms != 0 ? cfg->steady_ms : LI_STEADY_MS;
     d->fd = -1;
     d->backoff_ms = BACKOFF_MS;
     d->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);

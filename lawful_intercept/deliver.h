@@ -3,14 +3,16 @@
  *
  * Wire       call data: CdcPdus one after the other, or each behind its length (4 octets, big
  * endian); X2: PDUs. Mutual TLS over TCP; plain only to loopback addresses.
- * Order      as in the spool. At least once: deliver_window.h says when a record counts as
- * delivered; after a break everything behind that goes again. Waiting    a record waits until the
- * peer's TCP has confirmed it for the first time, whether there is a connection or not
- * (li_delivery_facts.oldest_us): that is what alarms go by. Alive      X2: keepalives, in front of
- * waiting data, answered within keepalive_ms or the connection is dropped. Call data has none
- * (PCESP): TCP's own, and 30 s in which nothing is taken. Back-off   100 ms doubling to 5 s; from
- * the beginning after a connection that lived for 5 s. Hostile    a peer that says more than it has
- * to is dropped; what it is sent stays bounded. Threads    start, stop, wake, facts: any. */
+ * Order      as in the spool. At least once: deliver_window.h says when a record is settled; after
+ * a break everything behind that goes again.
+ * Waiting    a record waits until the peer's TCP has confirmed it for the first time, whether there
+ * is a connection or not (li_delivery_facts.oldest_us): that is what alarms go by. What was
+ * confirmed on a connection that broke before it had lived for steady_ms waits again.
+ * Alive      X2: keepalives, in front of waiting data, answered within keepalive_ms or the
+ * connection is dropped. Call data has none (PCESP): TCP's own, and 30 s in which nothing is taken.
+ * Back-off   100 ms doubling to 5 s; from the beginning after a connection that lived for 5 s.
+ * Hostile    a peer that says more than it has to is dropped; what it is sent stays bounded.
+ * Threads    start, stop, wake, facts: any. */
 #ifndef LAWFUL_INTERCEPT_DELIVER_H
 #define LAWFUL_INTERCEPT_DELIVER_H
 
@@ -21,6 +23,7 @@
 enum {
     LI_WHY_MAX = 128,
     LI_RESEND_BYTES = 8 << 20, /* more than Linux gives a socket to receive (tcp_rmem: 6 MiB) */
+    LI_STEADY_MS = 5000,       /* a connection that lived so long was a good one */
     LI_SETTLE_MS = 60000,
     LI_SETTLE_LATE_MS = 600000
 };
@@ -38,6 +41,7 @@ struct li_delivery_cfg {
     /* deliver_window.h; 0: as above */
     uint64_t resend_bytes, settle_ms, settle_late_ms;
     unsigned keepalive_ms; /* X2; 0: 30 s */
+    unsigned steady_ms;    /* 0: 5 s */
 };
 
 struct li_delivery_facts {

@@ -60,7 +60,8 @@ static void close_place(struct li_place_run *p, unsigned linger_ms)
     mem_free(p);
 }
 
-/* Somebody's disk is full: who holds most, and more than the one who asks, gives its oldest. */
+/* The disk is full: what an agency has had goes first, whoever's it is; then who owes most, and
+ * more than the one who asks, gives its oldest. */
 static bool make_room(void *arg, const struct spool *asking, uint64_t bytes)
 {
     const struct li *l = arg;
@@ -73,9 +74,12 @@ static bool make_room(void *arg, const struct spool *asking, uint64_t bytes)
             continue;
         }
         spool_facts_of(s, &f);
-        if (f.segments > 1 && f.bytes > bytes) {
+        if (f.is_spare) {
+            return spool_shrink(s);
+        }
+        if (f.segments > 1 && f.owed > bytes) {
             best = s;
-            bytes = f.bytes;
+            bytes = f.owed;
         }
     }
     return best != NULL && spool_shrink(best);

@@ -303,21 +303,38 @@ out:
     return e;
 }
 
-/* A full disk: what was delivered goes, then what somebody else can spare, then our own oldest. */
+/* The oldest segment is all with the peer. */
+static bool is_spare(const struct spool *s)
+{
+    return s->n > 1 && (s->v[0].last <= s->confirmed || s->v[0].last <= s->done);
+}
+
+/* Octets that the peer never had, to the segment. */
+static uint64_t owed(const struct spool *s)
+{
+    uint64_t n = 0;
+
+    for (size_t i = 0; i < s->n; i++) {
+        n += s->v[i].last > s->confirmed && s->v[i].last > s->done ? s->v[i].bytes : 0;
+    }
+    return n;
+}
+
+/* A full disk: what the peer has had goes, then what somebody else can spare, then our own oldest.
+ */
 static bool find_room(struct spool *s)
 {
-    if (spool_may_drop(s)) {
-        spool_drop_delivered(s);
+    bool found = is_spare(s);
+
+    if (!found && s->make_room != NULL && s->make_room(s->arg, s, owed(s))) {
         return true;
     }
-    if (s->make_room != NULL && s->make_room(s->arg, s, s->bytes)) {
-        return true;
-    }
-    if (s->n > 1) {
+    found = s->n > 1;
+    if (found) {
         spool_drop_oldest(s);
-        return true;
+        IGNORE(write_done(s, false), "more goes twice");
     }
-    return false;
+    return found;
 }
 
 static enum err put_locked(struct spool *s, struct view plain)
@@ -554,9 +571,22 @@ enum err spool_done(struct spool *s, uint64_t number)
     return e;
 }
 
+void spool_confirmed(struct spool *s, uint64_t number)
+{
+    pthread_mutex_lock(&s->lock);
+    s->confirmed = number > s->confirmed ? number : s->confirmed;
+    pthread_mutex_unlock(&s->lock);
+}
+
 void spool_facts_of(struct spool *s, struct spool_facts *out)
 {
     pthread_mutex_lock(&s->lock);
-    *out = (struct spool_facts){s->next, s->done, s->bytes, s->lost, s->n};
+    *out = (struct spool_facts){.next = s->next,
+                                .done = s->done,
+                                .bytes = s->bytes,
+                                .owed = owed(s),
+                                .lost = s->lost,
+                                .segments = s->n,
+                                .is_spare = is_spare(s)};
     pthread_mutex_unlock(&s->lock);
 }

@@ -5,10 +5,11 @@
  * number up to which all was delivered, and the next one. Segment: "HGSPOOL1" | salt (16) | first
  * number (8); then records: octets (4) | number (8) | AES-256-GCM of them under HKDF(key, salt),
  * nonce 0 | number, AAD name | number. Big endian. A record cut short by a crash is taken off the
- * end at opening. Numbers    1, 2, 3 ... for ever: what is missing can be seen by the reader. Full
- * past max_bytes the oldest segment goes, and its undelivered records are counted
- * (spool_facts.lost) for an alarm. When the disk is full: what was delivered, then what make_room
- * finds, then our own oldest segment.
+ * end at opening.
+ * Numbers    1, 2, 3 ... for ever: what is missing can be seen by the reader.
+ * Full       past max_bytes the oldest segment goes, and its undelivered records are counted
+ * (spool_facts.lost) for an alarm. When the disk is full: what the peer has had, then what
+ * make_room finds, then our own oldest segment.
  * Threads    any: one lock. A disk that is slow holds up who syncs, and nobody who puts or reads.
  */
 #ifndef LAWFUL_INTERCEPT_SPOOL_H
@@ -35,16 +36,18 @@ struct spool_cfg {
     const struct secret *key; /* 32 octets; read during spool_open() and kept */
     size_t segment_bytes;     /* 0: 1 MiB, and no more than a sixteenth of max_bytes */
     uint64_t max_bytes;       /* 0: no bound but the disk */
-    /* A full disk: somebody who holds more than `bytes` gives something up (spool_shrink() of
-     * another spool). False: nobody does. NULL: there is nobody. Called within spool_put(). */
+    /* A full disk, and what we could give up is owed: somebody whose is_spare, or who owes more
+     * than `bytes`, gives something up (spool_shrink() of another spool). False: nobody does. NULL:
+     * there is nobody. Called within spool_put(). */
     spool_room_fn *make_room;
     void *arg;
 };
 
 struct spool_facts {
-    uint64_t next, done; /* number of the next record; delivered up to */
-    uint64_t bytes, lost;
+    uint64_t next, done;        /* number of the next record; delivered up to */
+    uint64_t bytes, owed, lost; /* octets; of segments that the peer has not had wholly; records */
     size_t segments;
+    bool is_spare; /* the peer has had the oldest segment, and it is not the only one */
 };
 
 enum { SPOOL_DIRTY_MAX = 4 };
@@ -81,6 +84,9 @@ void spool_rewind(struct spool *s);
 MUST_CHECK enum err spool_done(struct spool *s, uint64_t number);
 /* When that record happened, or the next one that is there; 0: none. Reads a segment. */
 uint64_t spool_time(struct spool *s, uint64_t number);
+/* The peer has had all up to that number, and may lose it yet: goes before what it never had when
+ * there is no room, and is not lost then. */
+void spool_confirmed(struct spool *s, uint64_t number);
 void spool_facts_of(struct spool *s, struct spool_facts *out);
 
 #endif

@@ -44,6 +44,7 @@ struct spool {
     struct spool_segment *v; /* oldest first */
     size_t n, room;
     struct spool_file out, in; /* that is written, that is read */
+    uint64_t confirmed;        /* number: not settled, and the peer has had it */
     uint64_t next, done, read; /* read: number of the last that was read */
     uint64_t bytes, lost;
     uint8_t *work, *plain;    /* a sealed record; one that is open */

@@ -237,16 +237,19 @@ out:
     return e;
 }
 
-/* The oldest segment goes; what was not delivered of it is lost. */
+/* The oldest segment goes; what the peer never had of it is lost, and what it had is settled. */
 void spool_drop_oldest(struct spool *s)
 {
+    uint64_t had = s->confirmed > s->done ? s->confirmed : s->done;
     struct spool_segment seg = s->v[0];
     char path[PATH_BYTES];
 
     spool_path_of(s, seg.first, path);
     unlink(path);
-    if (seg.last > s->done && seg.last >= seg.first) {
-        s->lost += seg.last - (s->done >= seg.first ? s->done : seg.first - 1);
+    if (seg.last > had && seg.last >= seg.first) {
+        s->lost += seg.last - (had >= seg.first ? had : seg.first - 1);
+    } else if (seg.last >= seg.first && seg.last > s->done) {
+        s->done = seg.last;
     }
     if (seg.last > s->read) {
         s->read = seg.last;
