@@ -72,7 +72,7 @@ void li_directory_follow(struct li *l)
     }
     now = pg_u64(seq, 0, 0);
     pg_result_free(seq);
-    if (atomic_exchange(&l->directory_known, true) && now == l->directory_seq) {
+    if (atomic_load(&l->directory_known) && now == l->directory_seq) {
         return;
     }
     if (ask(l, "SELECT number, line_id FROM core.number", &numbers) &&
@@ -81,6 +81,7 @@ void li_directory_follow(struct li *l)
         pthread_mutex_lock(&l->lock);
         match(l, numbers, LI_TARGET_NUMBER);
         match(l, btis, LI_TARGET_BTI);
+        atomic_store(&l->directory_known, true); /* the tap waits for it: not before it is true */
         pthread_mutex_unlock(&l->lock);
         l->directory_seq = now;
     } else {
