@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "gc/call.h"
+#include "gc/tapping.h"
 #include "gc/worker_int.h"
 
 enum { CHALLENGE_TEXT_MAX = 1280 };
@@ -48,6 +50,9 @@ static void send_stateless(struct worker *w, const struct sip_msg *m, const stru
     size_t n = make_response(w, m, flow, to, status, reason, extra);
 
     if (n > 0) {
+        if (to->kind != PARTY_STRANGER) {
+            tapped_out(w, NULL, flow, to, view_from(w->out, n));
+        }
         IGNORE(worker_send(w, flow, view_from(w->out, n)), "the sender asks again");
     }
 }
@@ -97,6 +102,7 @@ void answer(struct worker *w, const struct inbound *in, unsigned status, const c
             struct view extra)
 {
     struct sip_stxn *t = NULL;
+    bool from_caller = false;
     size_t n = 0;
 
     if (in->m->method == SIP_M_ACK) {
@@ -114,6 +120,8 @@ void answer(struct worker *w, const struct inbound *in, unsigned status, const c
     }
     n = make_response(w, in->m, &in->flow, &in->proof.who, status, reason, extra);
     if (n > 0) {
+        tapped_out(w, call_find(w, in->m, NULL, &from_caller), &in->flow, &in->proof.who,
+                   view_from(w->out, n));
         IGNORE(sip_stxn_respond(t, status, view_from(w->out, n)), "sent again with its timers");
     }
 }

@@ -5,6 +5,7 @@
 #include "gc/boundary.h"
 #include "gc/context.h"
 #include "gc/features.h"
+#include "gc/tapping.h"
 
 /* Where the far end is: its own connection, its own route set, its own contact. What the sender
  * wrote into Request-URI and Route does not decide. */
@@ -272,6 +273,8 @@ void ack_in(struct worker *w, const struct inbound *in)
     }
     if (f.call != NULL && (verdict == TXN_NEW || known)) {
         call_trace_in(f.call, in, "");
+    } else if (e == E_OK && verdict == TXN_ABSORBED && in->proof.class != PROOF_UNKNOWN) {
+        tapped_in(w, f.call, in); /* of a refusal: it ends here */
     }
     if (e != E_OK || verdict != TXN_NEW || !known) {
         return;

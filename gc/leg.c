@@ -4,6 +4,7 @@
 
 #include "base/mem.h"
 #include "gc/context.h"
+#include "gc/tapping.h"
 
 static struct hlink **head_of(struct worker *w, struct view branch)
 {
@@ -174,7 +175,11 @@ static bool is_from_party(struct worker *w, const struct leg *l, const struct in
 
 static void after_response(struct worker *w, struct leg *l, const struct inbound *in)
 {
-    if (in->m->status >= 200 || in->m->method == SIP_M_CANCEL) {
+    if (in->m->method == SIP_M_CANCEL) {
+        tapped_in(w, l->ctx != NULL ? l->ctx->call : NULL, in);
+        return;
+    }
+    if (in->m->status >= 200) {
         return;
     }
     l->is_provisional = true;
