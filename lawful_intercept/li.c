@@ -151,11 +151,11 @@ static void *run_store(void *arg)
         if (li_store_read(l->cfg.store, on_item, l, &from_copy) == E_OK) {
             atomic_store(&l->orders_known, true);
         }
-        li_directory_follow(l);
         up = li_store_is_up(l->cfg.store);
         pthread_mutex_lock(&l->lock);
         l->counts.store_up = up;
         pthread_mutex_unlock(&l->lock);
+        li_directory_follow(l);
         for (unsigned i = 0; i < STORE_LOOK_MS / 50 && !atomic_load(&l->stopping); i++) {
             IGNORE(poll(NULL, 0, 50) == 0 ? E_OK : E_IO, "a signal only shortens it");
         }

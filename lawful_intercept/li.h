@@ -35,8 +35,8 @@ void li_close(struct li *l, unsigned linger_ms); /* NULL is fine */
 
 /* ---- officers ----------------------------------------------------------------------------------
  * Each returns a new reference, or NULL and *e: E_PARSE (errors says why), E_NOTFOUND, E_STATE,
- * E_DENIED (of these two errors may name the field that is in the way), E_IO (database away),
- * E_EXISTS (somebody else was quicker: again). who: the officer. */
+ * E_DENIED (of these two errors may name the field that is in the way), E_TIMEOUT (nobody knows),
+ * E_IO (database away), E_EXISTS (somebody else was quicker: again). who: the officer. */
 json_t *li_enter(struct li *l, enum li_kind kind, const json_t *form, const char *who,
                  json_t *errors, enum err *e);
 json_t *li_act(struct li *l, uint64_t order, enum li_act act, const char *who, const char *reason,

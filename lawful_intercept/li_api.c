@@ -58,6 +58,7 @@ static void problem_with(struct exchange *x, enum err e, json_t *errors)
                {E_EXISTS, 409, "somebody else was quicker: look again"},
                {E_DENIED, 403, "nobody approves what he entered himself"},
                {E_RANGE, 409, "it was changed too often: retire it, and enter a new one"},
+               {E_TIMEOUT, 503, "the database went away within it: look whether it was done"},
                {E_IO, 503, "the database is away: nothing was changed"}};
 
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {

@@ -5,9 +5,10 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "lawful_intercept/li_db.h"
 #include "lawful_intercept/li_int.h"
 
-enum { RETRY_MS = 1000 };
+enum { RETRY_MS = 1000, SILENT_MS = 4000, ALL_MS = 60000 }; /* all: every number in one answer */
 
 static void hang_up(struct li *l)
 {
@@ -16,9 +17,10 @@ static void hang_up(struct li *l)
     l->directory_retry_ms = clock_mono_ms(clock_system()) + RETRY_MS;
 }
 
-static bool ask(struct li *l, const char *sql, struct pg_result **out)
+static bool ask(struct li *l, const char *sql, unsigned silent_ms, struct pg_result **out)
 {
     *out = NULL;
+    pg_sync_limit(l->db, silent_ms);
     if (pg_sync_query(l->db, sql, NULL, 0, out) == E_OK) {
         return true;
     }
@@ -57,7 +59,7 @@ void li_directory_follow(struct li *l)
     uint64_t now = 0;
 
     if (l->db == NULL && (clock_mono_ms(clock_system()) < l->directory_retry_ms ||
-                          pg_sync_open(l->directory, &l->db, why, sizeof why) != E_OK)) {
+                          li_db_open(l->directory, ALL_MS, &l->db, why, sizeof why) != E_OK)) {
         l->db = NULL;
         if (why[0] != 0) {
             hang_up(l);
@@ -67,7 +69,7 @@ void li_directory_follow(struct li *l)
     if (!ask(l,
              "SELECT coalesce(max(seq), 0) FROM core.change_log WHERE tbl IN ('number', 'bti', "
              "'line')",
-             &seq)) {
+             SILENT_MS, &seq)) {
         return;
     }
     now = pg_u64(seq, 0, 0);
@@ -75,9 +77,9 @@ void li_directory_follow(struct li *l)
     if (atomic_load(&l->directory_known) && now == l->directory_seq) {
         return;
     }
-    if (ask(l, "SELECT number, line_id FROM core.number", &numbers) &&
+    if (ask(l, "SELECT number, line_id FROM core.number", ALL_MS, &numbers) &&
         ask(l, "SELECT encode(bti_id, 'hex'), line_id FROM core.bti WHERE revoked_at IS NULL",
-            &btis)) {
+            ALL_MS, &btis)) {
         pthread_mutex_lock(&l->lock);
         match(l, numbers, LI_TARGET_NUMBER);
         match(l, btis, LI_TARGET_BTI);

@@ -12,15 +12,16 @@
 #include "base/crypto.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "base/pg.h"
 #include "base/view.h"
 #include "lawful_intercept/book.h"
+#include "lawful_intercept/li_db.h"
 
 enum {
     SEALED_HEAD = 1 + GCM_NONCE_BYTES,
     ITEM_MAX = 32 * 1024,
     COPY_MAX = 64 << 20,
     RETRY_MS = 1000,
+    SILENT_MS = 4000,
     AAD_MAX = 64
 };
 
@@ -151,7 +152,7 @@ static enum err reach(struct li_store *s)
     if (clock_mono_ms(clock_system()) < s->retry_at_ms) {
         return FAIL(E_IO);
     }
-    e = pg_sync_open(s->conninfo, &s->db, why, sizeof why);
+    e = li_db_open(s->conninfo, SILENT_MS, &s->db, why, sizeof why);
     if (e != E_OK) {
         s->db = NULL;
         LOG(LV_WARN, "store.down", KV("why", (const char *)why));
@@ -487,8 +488,8 @@ static enum err finish(struct li_store *s, enum err e)
     if (s->db == NULL) {
         return e;
     }
-    if (e == E_OK) {
-        return run(s, "COMMIT", NULL, 0);
+    if (e == E_OK) { /* whose answer is lost may have been done all the same */
+        return run(s, "COMMIT", NULL, 0) == E_OK ? E_OK : FAIL(E_TIMEOUT);
     }
     IGNORE(run(s, "ROLLBACK", NULL, 0), "a lost connection rolls back as well");
     return e;

@@ -6,9 +6,9 @@
  * item:  01 | nonce (12) | AES-256-GCM(HKDF(key, "headgate li item v1"), nonce, AAD kind ":" id,
  * JSON) event: the same with AAD "event:" seq; hash = SHA-256(seq ":" at ":" hex of sealed ":" hex
  * of prev). Writes are ordered by an advisory lock, so that versions become visible in their order.
- * Errors     E_IO: the database is away (nothing was changed); E_EXISTS: that id is taken already,
- * or the item is not what the officer's act began with: another node was quicker. Threads    any:
- * one lock, one connection. */
+ * Errors     E_IO: the database is away (nothing was changed); E_TIMEOUT: it went away when it was
+ * to commit, and nobody knows; E_EXISTS: that id is taken already, or the item is not what the
+ * officer's act began with: another node was quicker. Threads    any: one lock, one connection. */
 #ifndef LAWFUL_INTERCEPT_LI_STORE_H
 #define LAWFUL_INTERCEPT_LI_STORE_H
 

@@ -147,6 +147,26 @@ class Delivery(LiTest):
                          {m["content"] for m in self.blue.wait_for("CCClose", "BLUE-5")})
         self.end(order)
 
+    def test_a_silent_database_stops_officers_and_no_delivery(self):
+        order = self.order(self.blue, {"line": self.line_of(CAROL)}, case="SILENT-1")
+        self.talk(self.carol, self.bob, BOB, "--transport", "udp")  # from here on both have sessions
+        ear = self.stopping(self.bob.listen("--transport", "udp"))
+        halted = self.stack.halt("postgres")
+        try:
+            status, answer = self.officer("anna", "POST", "orders", self.form(self.blue, {"line": 1}))
+            self.assertEqual((status, answer["title"]), (503, "the database is away: nothing was changed"))
+            self.assertEqual(self.officer("bert", "POST", f"orders/{order}/end", {"reason": "x"})[0], 503)
+            self.assertEqual(self.done("bert", "GET", f"orders/{order}")["state"], "active")
+            call = self.stopping(self.carol.call(BOB, "--duration", "1", "--transport", "udp"))
+            self.assertEqual(call.exit(), 0)
+            self.blue.wait_for("Release", "SILENT-1", 2)
+            wait_for("it to be seen", lambda: not self.done("bert", "GET", "state")["database"])
+        finally:
+            self.stack.go_on(halted)
+        ear.stop()
+        wait_for("the database again", lambda: self.done("bert", "GET", "state")["database"])
+        self.end(order)
+
     # ---- officers
     def refused(self, name, body, pointer, path="orders"):
         status, answer = self.officer(name, "POST", path, body)
