@@ -20,7 +20,8 @@ struct li_cfg {
     const char *tap_enrolments; /* of headgate-prov on this machine; empty, NULL: none */
     const char *spool;          /* folder */
     const char *position;       /* file: how far the tap was read */
-    const char *directory; /* conninfo of the subscribers' database: numbers and BTIs of lines */
+    const char *directory;      /* conninfo of the subscribers' database: numbers and BTIs of lines;
+                                   empty: none */
     struct li_store *store;
     const struct secret *key;
     struct tls_ctx *tls;                   /* towards agencies; NULL: plain ones alone */

@@ -58,6 +58,10 @@ void li_directory_follow(struct li *l)
     char why[256] = "";
     uint64_t now = 0;
 
+    if (l->directory[0] == 0) { /* targets are lines alone */
+        atomic_store(&l->directory_known, true);
+        return;
+    }
     if (l->db == NULL && (clock_mono_ms(clock_system()) < l->directory_retry_ms ||
                           li_db_open(l->directory, ALL_MS, &l->db, why, sizeof why) != E_OK)) {
         l->db = NULL;
