@@ -13,10 +13,12 @@ import urllib.request
 from capture import Capture
 from hglib import wait_for
 from lawful import LiTest
-from macsip import Call
+from macsip import Call, MacBti
+from sight import COUNTS, Same, of_answer, of_files, of_process, of_redis
 from stacked import SDP, at_once, telephone
 
 ALICE, BOB, CAROL, DORA, ERIN, FINN, GUS = (f"+1212555010{i}" for i in range(1, 8))
+FAR = "+4930123456"  # over the trunk
 ROLES = ("hg_gc", "hg_prov", "hg_admin", "hg_api", "hg_trace")
 AGENCY, CASE = "zebrafish", "UNSEEN-4711"
 WORDS = (AGENCY, CASE, "Judge Two", "Clerk Three", "Officer One")
@@ -51,15 +53,6 @@ def remembered(phone):
     return phone
 
 
-def shape(way, message):
-    """What is left of a message without what differs from call to call: a sequence number's digits are of no account, other values
-    have their length."""
-    def cut(text):
-        return len(re.sub(r"seq=\d+", "seq=", text))
-    return (way, message.status or message.method, cut(message.first), tuple((name, cut(value)) for name, value in message.headers),
-            len(message.body))
-
-
 def kolmogorov_smirnov(a, b):
     """How probable it is that two samples of one distribution are as different as these."""
     a, b, i, j, d = sorted(a), sorted(b), 0, 0, 0.0
@@ -87,6 +80,11 @@ class Unseen(LiTest):
                                        for n, i, t in (("erin", 15, ERIN), ("finn", 16, FINN))])
         for phone in cls.phones.values():
             assert phone.register().status == 200
+        far = MacBti(None, None, None, FAR, stack.domain, (stack.gc_ip, 5060), stack.net + "18")
+        stack.ctl("trunk", "add", "far", stack.net + "18", "--port", far.host_port.rsplit(":", 1)[1], "--transport", "udp", "--source",
+                  stack.net + "18", "--ping", "0")
+        stack.ctl("--wait", "route", "add", "de", "+49", "--trunk", "far")
+        cls.phones["far"] = remembered(far)
         stack.ctl("--wait", "service", "set", DORA, "--forward-always", BOB)
         cls.blue = cls.agency(AGENCY, 21, x2=True)
 
@@ -148,10 +146,13 @@ class Unseen(LiTest):
         self.busy(p["alice"], p["carol"], CAROL)
         self.cancelled(p["alice"], p["carol"], CAROL)
         self.talk(p["carol"], p["bob"], DORA)  # she sends her calls on
+        self.talk(p["alice"], p["far"], FAR)
+        self.talk(p["far"], p["alice"], ALICE)
         tls = self.over_tls()
-        wait_for("the calls' records", lambda: self.cdrs(before) == 5)
+        wait_for("the calls' records", lambda: self.cdrs(before) == 7)
         wait_for("all calls to be over", lambda: not self.stack.ctl_json("calls"))
-        return {name: [shape(*m) for m in phone.wire] for name, phone in p.items()}, tls
+        same = Same()
+        return {name: [same.message(way, m.raw) for way, m in phone.wire] for name, phone in p.items()}, tls
 
     def cdrs(self, since):
         return int(self.stack.sql(f"SELECT count(*) FROM cdr.call WHERE started_at >= '{since}'"))
@@ -173,38 +174,57 @@ class Unseen(LiTest):
         for ip, port in ((self.stack.gc_ip, 9070), (self.stack.net + "2", 9071), (self.stack.gc_ip, 9072)):
             with urllib.request.urlopen(f"http://{ip}:{port}/metrics", timeout=10) as answer:
                 for line in answer.read().decode().splitlines():
-                    if not re.search(r"^#|_bucket\{|_sum[ {]|^headgate_(messages|stage)_", line):  # times, and what is sent again
+                    if not re.search(r"^#|_bucket\{|_sum[ {]|^headgate_(messages|stage|handed_over)_", line):  # times, what is sent again, and between which workers
                         found[port, line.rsplit(" ", 1)[0]] = float(line.rsplit(" ", 1)[1])
         return found
 
     def rows(self):
         found = {}
         for role in ROLES:
-            done = subprocess.run(["psql", "-qAtX", "-v", "ON_ERROR_STOP=1", self.stack.conninfo(role), "-c", ROWS], check=True,
+            done = subprocess.run(["psql", "-qAtX", "-v", "ON_ERROR_STOP=1", self.stack.conninfo(role), "-c", ROWS, "-c", COUNTS], check=True,
                                   capture_output=True, text=True, timeout=30)
             found.update({(role, line.split("|")[0]): float(line.split("|")[1]) for line in done.stdout.splitlines()})
         return found
 
+    def counts(self):
+        """Of logs, metrics and the database, which counts when a session of its has time for it."""
+        wait_for("the database to have counted", lambda: self.stack.sql(
+            "SELECT (SELECT count(*) FROM cdr.call) = (SELECT n_tup_ins FROM pg_stat_user_tables WHERE schemaname = 'cdr' AND relname = 'call') "
+            "AND (SELECT n_tup_ins = n_tup_del FROM pg_stat_user_tables WHERE schemaname = 'cdr' AND relname = 'incoming')") == "t", 30)
+        return self.logged(), self.measured(), self.rows()
+
     def answered(self):
-        """The API's answers, by their shape: which fields there are, of which kind; numbers and times are of the moment."""
-        def kinds(value):
-            if isinstance(value, dict):
-                return {k: kinds(v) for k, v in value.items()}
-            if isinstance(value, list):
-                return [kinds(v) for v in value[:5]]
-            return type(value).__name__
-        return {path: kinds(self.stack.api().get(path)) for path in ("/calls", "/cdrs?limit=5", "/nodes", "/alarms", "/sessions")}
+        """The API's answers; numbers and names of the moment apart."""
+        return {path: of_answer(self.stack.api().get(path)) for path in (
+            "/calls", "/cdrs?limit=7", "/nodes", "/alarms", "/sessions", "/registrations", "/trunks", "/routes", "/lines", "/btis", "/me",
+            "/administrators", "/roles")}
+
+    def looked_at(self):
+        """All else that somebody could look at: Redis, files, processes, the tap from outside."""
+        tap = pathlib.Path(self.stack.path("tap")).stat()
+        return {"answers": self.answered(), "redis": of_redis(self.stack), "files": of_files(self.stack.folder, self.is_lis),
+                **{name: of_process(self.stack.daemons[name].process.pid) for name in ("gc1", "ps1", "admin1")},
+                "tap": (tap.st_ino, tap.st_size, tap.st_blocks, tap.st_mode, tap.st_nlink, tap.st_uid, tap.st_gid, tap.st_atime_ns),
+                "tap's time": tap.st_mtime_ns}
+
+    @staticmethod
+    def is_lis(inside):
+        """Of headgate-li, of the agency, or of the database server, whose role is its own."""
+        return inside[0] in ("spool", AGENCY, AGENCY + ".log") or inside[0].startswith("li.") or inside[:2] == ("infra", "pg")
 
     def growth(self):
         """Plays the calls: what the wires had, and by how much each count grew."""
-        counts = [(self.logged(), self.measured(), self.rows())]
+        counts = [self.counts()]
+        tap = pathlib.Path(self.stack.path("tap")).stat().st_mtime_ns
         wires, tls = self.play()
-        counts.append((self.logged(), self.measured(), self.rows()))
+        counts.append(self.counts())
         grown = [{k: b.get(k, 0) - a.get(k, 0) for k in set(a) | set(b)} for a, b in zip(*counts)]
-        return wires, tls, grown, self.answered()
+        looked = self.looked_at()
+        looked["tap's time"] = looked["tap's time"] != tap  # whether the calls moved it
+        return wires, tls, grown, looked
 
     def test_a_tapped_line_looks_like_any_other(self):
-        self.play()  # what happens once only has happened
+        self.growth()  # what happens once only has happened
         before, again = self.growth(), self.growth()
         orders = [self.order(self.blue, {"number": n}, case=CASE) for n in (ALICE, BOB, CAROL, DORA, ERIN)]
         after = self.growth()
@@ -224,10 +244,27 @@ class Unseen(LiTest):
             same = {k: n for k, n in a.items() if b.get(k) == n}
             self.assertGreater(sum(1 for n in same.values() if n), 0, what)
             self.assertEqual({k: (n, c[k]) for k, n in same.items() if c[k] != n}, {}, f"{what}: before, with orders")
-        self.assertEqual(after[3], before[3])
+        self.compare(before[3], again[3], after[3])
+        for what, key in (("redis", ("hg:tapped", "string", 1, False)), ("files", "var/order"), ("gc1", "fds"), ("answers", "/lines")):
+            with self.assertRaises(AssertionError, msg=f"this test would see {key}"):
+                self.compare(before[3], again[3], {**after[3], what: {**after[3][what], key: "another"}})
+        with self.assertRaises(AssertionError):
+            self.compare(before[3], again[3], {**after[3], "tap": ()})
         self.nowhere_a_word()
         for order in orders:
             self.end(order)
+
+    def compare(self, before, again, after):
+        """What is the same twice without an order is so with one."""
+        for what, one in before.items():
+            if isinstance(one, dict):
+                steady = {k: v for k, v in one.items() if again[what].get(k) == v}
+                self.assertGreater(len(steady), len(one) // 2, what)
+                self.assertEqual({k: (v, after[what].get(k)) for k, v in steady.items() if after[what].get(k) != v}, {}, what)
+                self.assertLessEqual(set(after[what]), set(one) | set(again[what]), what)
+            else:
+                self.assertEqual(one, again[what], what)
+                self.assertEqual(one, after[what], what)
 
     def nowhere_a_word(self):
         """Not in any log or file but headgate-li's and the agency's, not in the dump of the subscribers' database."""
@@ -236,8 +273,7 @@ class Unseen(LiTest):
         texts = {"the dump": dump}
         for path in self.stack.folder.rglob("*"):
             inside = path.relative_to(self.stack.folder).parts
-            own = inside[0] in ("spool", "tap", AGENCY, AGENCY + ".log") or inside[0].startswith("li.") or inside[:2] == ("infra", "pg")
-            if path.is_file() and not own:
+            if path.is_file() and inside[0] != "tap" and not self.is_lis(inside):
                 texts[str(path)] = path.read_bytes()
         for name, text in texts.items():
             for word in WORDS:
@@ -246,27 +282,34 @@ class Unseen(LiTest):
 
     # ---- time
     def took(self, a, b, number):
-        """From the INVITE of a to its arrival at b, who is busy."""
+        """From the INVITE of a to its arrival at b, who is busy; and from his answer to its arrival at a."""
         call = Call(a.invite_message(number, SDP))
         began = time.perf_counter()
         a.send(call.invite)
         invite = b.expect_request("INVITE")
-        took = time.perf_counter() - began
-        b.answer(invite, status=486, reason="Busy Here")
+        there = time.perf_counter() - began
+        answer = b.response_message(invite, 486, "Busy Here")
+        began = time.perf_counter()
+        b.send(answer)
         self.assertEqual(a.final(call).status, 486)
-        return took
+        back = time.perf_counter() - began
+        self.assertIsNotNone(b.expect_request("ACK"))
+        return there, back
 
     def test_a_tapped_call_takes_as_long_as_any_other(self):
         order = self.order(self.blue, {"number": ALICE}, case=CASE + "-T")
         a, g, carol = self.phones["alice"], self.phones["gus"], self.phones["carol"]
-        times = {True: [], False: []}
+        times = {(way, is_tapped): [] for way in ("there", "back") for is_tapped in (True, False)}
         for _ in range(PAIRS):
             pair = [True, False]
             random.shuffle(pair)
             for is_tapped in pair:
-                times[is_tapped].append(self.took(a if is_tapped else g, carol, CAROL))
-        self.assertGreater(kolmogorov_smirnov(times[True], times[False]), 0.001, {k: sorted(v)[::10] for k, v in times.items()})
-        more = 3 * sorted(times[False])[PAIRS // 2]
-        self.assertLess(kolmogorov_smirnov(times[True], [t + more for t in times[False]]), 0.001, "this test would see it")
+                for way, took in zip(("there", "back"), self.took(a if is_tapped else g, carol, CAROL)):
+                    times[way, is_tapped].append(took)
+        for way in ("there", "back"):
+            tapped, free = times[way, True], times[way, False]
+            self.assertGreater(kolmogorov_smirnov(tapped, free), 0.001, (way, sorted(tapped)[::10], sorted(free)[::10]))
+            more = 3 * sorted(free)[PAIRS // 2]
+            self.assertLess(kolmogorov_smirnov(tapped, [t + more for t in free]), 0.001, "this test would see it")
         self.blue.wait_for("Release", CASE + "-T", PAIRS)
         self.end(order)
