@@ -5,7 +5,7 @@
 
 #include "base/mem.h"
 
-enum { BLOCK_MAX = 256 * 1024, INTERFACES_MAX = 64, MICROSECONDS = 1000000 };
+enum { BLOCK_FIRST = 4096, BLOCK_MAX = 256 * 1024, INTERFACES_MAX = 64, MICROSECONDS = 1000000 };
 enum { PCAP_HEAD = 24, PCAP_RECORD = 16, NG_HEAD = 8, NG_TAIL = 4 };
 enum { NG_INTERFACE = 1, NG_ENHANCED = 6 };
 enum { OPTION_END = 0, OPTION_RESOLUTION = 9, OPTION_OFFSET = 14 };
@@ -31,7 +31,8 @@ struct capture {
     struct interface interface[INTERFACES_MAX];
     size_t n_interfaces;
     struct capture_counts counts;
-    uint8_t block[BLOCK_MAX];
+    uint8_t *block;
+    size_t room;
 };
 
 /* ---- octets ------------------------------------------------------------------------------------
@@ -77,6 +78,26 @@ static enum err take_rest(struct capture *c, uint8_t *dst, size_t n)
     enum err e = n > 0 ? take(c, dst, n) : E_OK;
 
     return e == E_NOTFOUND ? FAIL(E_PARSE) : e;
+}
+
+/* n octets, at most BLOCK_MAX, to c->block. */
+static enum err take_block(struct capture *c, size_t n)
+{
+    size_t room = c->room;
+    uint8_t *block = NULL;
+
+    while (room < n) {
+        room *= 2;
+    }
+    if (room != c->room) {
+        block = mem_resize(c->block, room);
+        if (block == NULL) {
+            return FAIL(E_NOMEM);
+        }
+        c->block = block;
+        c->room = room;
+    }
+    return take_rest(c, c->block, n);
 }
 
 /* ---- links, IP, UDP ----------------------------------------------------------------------------
@@ -245,7 +266,7 @@ static enum err next_pcap(struct capture *c, struct capture_datagram *out, bool 
     if (n > BLOCK_MAX) {
         return FAIL(E_PARSE);
     }
-    TRY(take_rest(c, c->block, n));
+    TRY(take_block(c, n));
     out->at_us = (uint64_t)number(c, head, 4) * MICROSECONDS +
                  number(c, head + 4, 4) / (c->fractions / MICROSECONDS);
     *found = count(c, c->interface[0].link, c->block, n, out);
@@ -272,7 +293,7 @@ static enum err open_section(struct capture *c, const uint8_t *length)
         return FAIL(E_PARSE);
     }
     c->n_interfaces = 0;
-    TRY(take_rest(c, c->block, n - NG_HEAD - 4));
+    TRY(take_block(c, n - NG_HEAD - 4));
 out:
     return e;
 }
@@ -369,7 +390,7 @@ static enum err next_block(struct capture *c, struct capture_datagram *out, bool
     if (n < NG_HEAD + NG_TAIL || n > BLOCK_MAX || n % 4 != 0) {
         return FAIL(E_PARSE);
     }
-    TRY(take_rest(c, c->block, n - NG_HEAD));
+    TRY(take_block(c, n - NG_HEAD));
     if (type == NG_INTERFACE) {
         return add_interface(c, n - NG_HEAD - NG_TAIL);
     }
@@ -392,6 +413,11 @@ enum err capture_open(FILE *f, struct capture **out)
         return FAIL(E_NOMEM);
     }
     c->f = f;
+    c->room = BLOCK_FIRST;
+    c->block = mem_zalloc(BLOCK_FIRST);
+    if (c->block == NULL) {
+        TRY(FAIL(E_NOMEM));
+    }
     TRY(take_rest(c, magic, sizeof magic));
     c->is_ng = big(magic, 4) == NG_SECTION;
     if (c->is_ng) {
@@ -403,7 +429,7 @@ enum err capture_open(FILE *f, struct capture **out)
     *out = c;
 out:
     if (e != E_OK) {
-        mem_free(c);
+        capture_close(c);
     }
     return e;
 }
@@ -429,5 +455,8 @@ struct capture_counts capture_counts(const struct capture *c)
 
 void capture_close(struct capture *c)
 {
-    mem_free(c);
+    if (c != NULL) {
+        mem_free(c->block);
+        mem_free(c);
+    }
 }

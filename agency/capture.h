@@ -27,9 +27,9 @@ struct capture_counts {
     uint64_t packets, datagrams, fragments, cut;
 };
 
-/* f stays the caller's, open as long as this. E_PARSE: no capture file. */
+/* f stays the caller's, open as long as this. E_PARSE: no capture file; E_IO, E_NOMEM. */
 MUST_CHECK enum err capture_open(FILE *f, struct capture **out);
-/* E_NOTFOUND: there is no more. E_PARSE: damaged from here on; E_IO. */
+/* E_NOTFOUND: there is no more. E_PARSE: damaged from here on; E_IO, E_NOMEM. */
 MUST_CHECK enum err capture_next(struct capture *c, struct capture_datagram *out);
 struct capture_counts capture_counts(const struct capture *c);
 void capture_close(struct capture *c); /* NULL is fine */

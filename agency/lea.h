@@ -45,10 +45,15 @@ void ladder_print(struct ladder *l, unsigned only); /* only: that call; 0: all *
 /* ---- lea_kept.c: the files of a folder, cdc.ber and x2.pdu -------------------------------------
  */
 typedef enum err lea_each_fn(void *arg, const struct lea_message *m);
-/* Both channels' messages, in the order of each file. E_NOTFOUND: no such folder, or nothing in it;
- * E_PARSE: damaged, said on standard error; what fn says ends it. */
+/* A channel's messages, in the order of the file. E_NOTFOUND: nothing was kept. E_RANGE: all are
+ * told, and behind them the file ends within one: it is being written, or the writer was killed.
+ * E_PARSE: damaged, said on standard error. What fn says ends it. */
 MUST_CHECK enum err lea_kept_each(const char *folder, enum lea_channel channel, lea_each_fn *fn,
                                   void *arg);
+
+void lea_kept_path(const char *folder, enum lea_channel channel, char *dst, size_t dst_bytes);
+/* Cuts off what is not whole, so that more can be put behind it: the carrier sends it again. */
+MUST_CHECK enum err lea_kept_mend(const char *folder, enum lea_channel channel);
 
 /* ---- the commands: exit status -----------------------------------------------------------------
  */

@@ -2,9 +2,16 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "agency/lea.h"
 #include "base/mem.h"
+
+void lea_kept_path(const char *folder, enum lea_channel channel, char *dst, size_t dst_bytes)
+{
+    snprintf(dst, dst_bytes, "%s/%s.%s", folder, lea_channel_name(channel),
+             channel == LEA_CDC ? "ber" : "pdu");
+}
 
 /* All whole messages at the front of the n octets; how many octets they were. */
 static enum err take_whole(enum lea_channel channel, struct view octets, lea_each_fn *fn, void *arg,
@@ -40,8 +47,7 @@ static enum err take_file(FILE *f, enum lea_channel channel, lea_each_fn *fn, vo
         n -= used;
     } while (got > 0);
     if (n > 0) {
-        snprintf(why, LEA_WHY, "it ends within a message");
-        e = FAIL(E_PARSE);
+        e = FAIL(E_RANGE);
     }
 out:
     return e;
@@ -57,8 +63,7 @@ enum err lea_kept_each(const char *folder, enum lea_channel channel, lea_each_fn
     if (buf == NULL) {
         return FAIL(E_NOMEM);
     }
-    snprintf(path, sizeof path, "%s/%s.%s", folder, lea_channel_name(channel),
-             channel == LEA_CDC ? "ber" : "pdu");
+    lea_kept_path(folder, channel, path, sizeof path);
     f = fopen(path, "rbe");
     if (f == NULL) {
         TRY(FAIL(errno == ENOENT ? E_NOTFOUND : E_IO));
@@ -71,4 +76,24 @@ enum err lea_kept_each(const char *folder, enum lea_channel channel, lea_each_fn
 out:
     mem_free(buf);
     return e;
+}
+
+static enum err add_octets(void *arg, const struct lea_message *m)
+{
+    *(uint64_t *)arg += m->octets.n;
+    return E_OK;
+}
+
+enum err lea_kept_mend(const char *folder, enum lea_channel channel)
+{
+    char path[1024];
+    uint64_t whole = 0;
+    enum err e = lea_kept_each(folder, channel, add_octets, &whole);
+
+    lea_kept_path(folder, channel, path, sizeof path);
+    if (e == E_RANGE) {
+        fprintf(stderr, "headgate-lea: %s: its last message is not whole: cut off\n", path);
+        e = truncate(path, (off_t)whole) == 0 ? E_OK : FAIL(E_IO);
+    }
+    return e == E_NOTFOUND ? E_OK : e;
 }

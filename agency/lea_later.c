@@ -17,6 +17,12 @@ static enum err add(void *arg, const struct lea_message *m)
     return ladder_add(arg, m);
 }
 
+/* Nothing of it, all of it, or all but a message that is being written. */
+static bool is_usable(enum err e)
+{
+    return e == E_OK || e == E_NOTFOUND || e == E_RANGE;
+}
+
 int lea_show(const char *folder, unsigned only, bool json)
 {
     struct ladder *l = NULL;
@@ -32,7 +38,7 @@ int lea_show(const char *folder, unsigned only, bool json)
     if (cdc == E_NOTFOUND && x2 == E_NOTFOUND) {
         fprintf(stderr, "headgate-lea: %s: nothing was kept there\n", folder);
         rc = EX_NOINPUT;
-    } else if ((cdc != E_OK && cdc != E_NOTFOUND) || (x2 != E_OK && x2 != E_NOTFOUND)) {
+    } else if (!is_usable(cdc) || !is_usable(x2)) {
         rc = EX_DATAERR;
     }
     ladder_free(l);
@@ -152,13 +158,14 @@ static int voice_of(struct telling *t, const char *folder, const char *capture, 
 {
     struct saying s = {.json = json};
     enum err e = lea_kept_each(folder, LEA_CDC, tell, t);
+    bool is_damaged = e == E_PARSE; /* what is before the damage counts */
 
-    if (e != E_OK) {
+    if (e != E_OK && e != E_RANGE && !is_damaged) {
         fprintf(stderr, "headgate-lea: %s: no call data: %s\n", folder, err_text(e));
-        return e == E_NOTFOUND ? EX_NOINPUT : EX_DATAERR;
+        return e == E_NOTFOUND ? EX_NOINPUT : EX_IOERR;
     }
     e = hear_all(t->voice, capture);
-    if (e != E_OK && e != E_PARSE) { /* of a damaged one what is before the damage */
+    if (e != E_OK && e != E_PARSE) {
         return e == E_NOTFOUND ? EX_NOINPUT : EX_IOERR;
     }
     if (mkdir(out, 0700) != 0 && errno != EEXIST) {
@@ -169,7 +176,7 @@ static int voice_of(struct telling *t, const char *folder, const char *capture, 
         fprintf(stderr, "headgate-lea: %s: not all could be written\n", out);
         return EX_IOERR;
     }
-    if (e == E_PARSE) {
+    if (is_damaged || e == E_PARSE) {
         return EX_DATAERR;
     }
     return s.heard > 0 ? EX_OK : 1;

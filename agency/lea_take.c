@@ -345,13 +345,16 @@ static enum err open_files(struct taker *t)
         return FAIL(E_IO);
     }
     for (size_t i = 0; i < LEA_CHANNELS; i++) {
-        snprintf(path, sizeof path, "%s/%s.%s", t->cfg->folder,
-                 lea_channel_name((enum lea_channel)i), i == LEA_CDC ? "ber" : "pdu");
+        if (lea_kept_mend(t->cfg->folder, (enum lea_channel)i) != E_OK) {
+            return FAIL(E_IO);
+        }
+        lea_kept_path(t->cfg->folder, (enum lea_channel)i, path, sizeof path);
         t->kept[i] = fopen(path, "abe");
         if (t->kept[i] == NULL) {
             fprintf(stderr, "headgate-lea: %s: %s\n", path, strerror(errno));
             return FAIL(E_IO);
         }
+        setvbuf(t->kept[i], NULL, _IONBF, 0); /* each message in one write */
     }
     return E_OK;
 }

@@ -274,7 +274,7 @@ out:
  */
 static enum err make_room(struct side *s, size_t n)
 {
-    size_t room = s->room != 0 ? s->room : 65536;
+    size_t room = s->room != 0 ? s->room : 8192;
     int16_t *pcm = NULL;
 
     while (room < n) {

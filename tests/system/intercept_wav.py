@@ -1,17 +1,80 @@
 """An agency turns what it was given into voice: the capture of the encrypted media, and the keys of the call data."""
 import json
+import os
 import pathlib
 import socket
 import ssl
 import subprocess
+import tempfile
+import unittest
 
 from capture import Capture
-from hglib import wait_for
+from hglib import TOP, Daemon, wait_for
 from lawful import LiTest
 from sound import holds, melody, samples_of
 from stacked import at_once
 
 ALICE, BOB = "+12125550101", "+12125550102"
+BIN = pathlib.Path(os.environ.get("HEADGATE_BIN", TOP / "build/release-gcc/bin"))
+
+
+class Kept(unittest.TestCase):
+    """What was kept, whole and damaged; no daemon is needed."""
+    GOOD = (TOP / "tests/fuzz/corpus/fuzz_agency/cdc").read_bytes()[1:]
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory(prefix="headgate.kept.")
+        self.addCleanup(folder.cleanup)
+        self.folder = pathlib.Path(folder.name)
+
+    def lea(self, *words):
+        return subprocess.run([BIN / "headgate-lea", *map(str, words)], stdin=subprocess.DEVNULL, capture_output=True,
+                              text=True, timeout=60, check=False)
+
+    def keep(self, octets):
+        (self.folder / "cdc.ber").write_bytes(octets)
+
+    def shown(self, code):
+        done = self.lea("show", self.folder)
+        self.assertEqual(done.returncode, code, done.stderr)
+        return done.stdout
+
+    def test_what_is_whole_is_shown_and_once(self):
+        self.keep(self.GOOD)
+        whole = self.shown(0)
+        self.assertIn("the call is over", whole)
+        self.keep(self.GOOD + self.GOOD[:-20])
+        self.assertEqual(self.shown(0).split("\n\n(")[0], whole.rstrip("\n"), "what came again, and what is not whole yet")
+        self.keep(self.GOOD + b"\x31\x02xx" + self.GOOD)
+        self.assertEqual(self.shown(65), whole)
+        (self.folder / "cdc.ber").unlink()
+        self.assertEqual(self.shown(66), "")
+
+    def test_a_killed_writer_leaves_nothing_that_the_next_one_spoils(self):
+        self.keep(self.GOOD[:-20])
+        lea = Daemon("lea", [BIN / "headgate-lea", "--cdc", "127.0.0.1:0", "--folder", self.folder],
+                     self.folder / "log").start()
+        self.addCleanup(lea.stop)
+        wait_for("its port", lambda: "cdc at" in (self.folder / "log").read_text())
+        self.assertIn("not whole: cut off", (self.folder / "log").read_text())
+        self.assertTrue(self.GOOD.startswith((self.folder / "cdc.ber").read_bytes()))
+        lea.stop()
+        self.keep(b"\x31\x02xx")
+        self.assertEqual(self.lea("--cdc", "127.0.0.1:0", "--folder", self.folder).returncode, 73)
+
+    def test_wrong_usage_and_wrong_files(self):
+        self.keep(self.GOOD)
+        (self.folder / "none.pcap").write_bytes(b"no capture at all, and longer than a head")
+        for code, words in ((64, ()), (64, ("--cdc", "here")), (64, ("--cdc", "192.0.2.1:9900")), (64, ("fly",)), (64, ("show",)),
+                            (64, ("show", self.folder, "more")), (64, ("show", self.folder, "--call", "0")), (64, ("voice", self.folder)),
+                            (64, ("--cdc", "127.0.0.1:0", "--certificate", "x")), (64, ("--no-such",)), (0, ("--help",)), (0, ("--version",)),
+                            (73, ("--cdc", "127.0.0.1:0", "--certificate", "x", "--key", "x", "--ca", "x")),
+                            (66, ("voice", self.folder, "--capture", self.folder / "nothing", "--wav", self.folder / "w")),
+                            (65, ("voice", self.folder, "--capture", self.folder / "none.pcap", "--wav", self.folder / "w"))):
+            with self.subTest(words=words):
+                done = self.lea(*words)
+                self.assertEqual(done.returncode, code, done.stderr)
+                self.assertTrue(done.stderr or code == 0)
 
 
 class Wav(LiTest):

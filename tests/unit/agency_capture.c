@@ -12,7 +12,7 @@
 #include "agency/capture.h"
 #include "base/mem.h"
 
-enum { ROOM = 4096 };
+enum { ROOM = 4096, PCAP_LARGE = 60000 };
 
 struct octets {
     uint8_t b[ROOM];
@@ -389,6 +389,48 @@ static void damaged(void **state)
     }
 }
 
+/* A packet that is larger than what is held at first. */
+static void a_large_packet(void **state)
+{
+    (void)state;
+    static uint8_t octets[PCAP_LARGE + 64];
+    struct octets head = {.little = true};
+    struct capture *c = NULL;
+    struct capture_datagram d;
+    FILE *f = NULL;
+
+    pcap_head(&head, 0xa1b2c3d4, 101);
+    number(&head, AT_S, 4);
+    number(&head, 0, 4);
+    number(&head, PCAP_LARGE, 4);
+    number(&head, PCAP_LARGE, 4);
+    wire(&head, 0x4500, 2);
+    wire(&head, PCAP_LARGE, 2);
+    wire(&head, 0, 4);
+    wire(&head, 0x4011, 2);
+    wire(&head, 0, 2);
+    wire(&head, 0xc0000201c0000202, 8);
+    wire(&head, 4000, 2);
+    wire(&head, 5000, 2);
+    wire(&head, PCAP_LARGE - 20, 2);
+    memcpy(octets, head.b, head.n);
+    octets[24 + 16 + PCAP_LARGE - 1] = 'z';
+    f = fmemopen(octets, 24 + 16 + PCAP_LARGE, "rb");
+    assert_non_null(f);
+    assert_int_equal(capture_open(f, &c), E_OK);
+    mem_fail_at(0);
+    assert_int_equal(capture_next(c, &d), E_NOMEM);
+    mem_fail_at(-1);
+    capture_close(c);
+    rewind(f);
+    assert_int_equal(capture_open(f, &c), E_OK);
+    assert_int_equal(capture_next(c, &d), E_OK);
+    assert_int_equal(d.payload.n, PCAP_LARGE - 28);
+    assert_int_equal(d.payload.p[d.payload.n - 1], 'z');
+    capture_close(c);
+    fclose(f);
+}
+
 static void out_of_memory(void **state)
 {
     (void)state;
@@ -398,11 +440,13 @@ static void out_of_memory(void **state)
     FILE *f = NULL;
 
     pcap_head(&file, 0xa1b2c3d4, 1);
-    mem_fail_at(0);
-    f = file_of(&file, &c, &e);
-    mem_fail_at(-1);
-    assert_int_equal(e, E_NOMEM);
-    fclose(f);
+    for (long i = 0; i < 2; i++) {
+        mem_fail_at(i);
+        f = file_of(&file, &c, &e);
+        mem_fail_at(-1);
+        assert_int_equal(e, E_NOMEM);
+        fclose(f);
+    }
 }
 
 static int nothing_is_left(void **state)
@@ -420,6 +464,7 @@ int main(void)
         cmocka_unit_test(ip_of_both_versions),
         cmocka_unit_test(cut_off_anywhere),
         cmocka_unit_test(damaged),
+        cmocka_unit_test(a_large_packet),
         cmocka_unit_test(out_of_memory),
     };
     return cmocka_run_group_tests(tests, NULL, nothing_is_left);
