@@ -146,7 +146,7 @@ static void begin(struct li_enrolled *e, const struct tap_record *r)
     if (r->text[0].n == 0 || r->text[0].n >= ID_BYTES || *find(e, r->text[0]) != NULL) {
         return;
     }
-    if (e->n == CALLS_MAX) {
+    if (e->n >= CALLS_MAX && e->first != NULL) {
         drop(e, &e->first);
         forgotten(e);
     }

@@ -217,7 +217,7 @@ static void add_key(struct media *m, unsigned side, const struct li_crypto *cryp
     struct view sdp = m->sdp[side];
     struct view line = view_of(side == LI_CALLER ? crypto->of_caller : crypto->of_callee);
 
-    if (sdp.n + line.n <= CDC_SDP_MAX) {
+    if (sdp.n > 0 && sdp.n + line.n <= CDC_SDP_MAX) {
         m->octets[side] = mem_zalloc(sdp.n + line.n);
     }
     if (m->octets[side] != NULL) {

@@ -49,10 +49,10 @@ database:
     stack.ctl("migrate", config="li-migrate.yaml")
 
 
-def ps_settings(stack):
+def ps_settings(stack, key="enrolment.key"):
     """A tap of 611 calls, and the key that opens what is sealed in it. Before the stack is up."""
-    subprocess.run([stack.bin / "headgatectl", "key", "pair", stack.path("enrolment.key")], check=True, capture_output=True)
-    return {"tap.file": f'"{stack.path("prov.tap")}"', "tap.bytes": 1048576, "tap.key": f'"{stack.path("enrolment.key.pub")}"'}
+    subprocess.run([stack.bin / "headgatectl", "key", "pair", stack.path(key)], check=True, capture_output=True)
+    return {"tap.file": f'"{stack.path("prov.tap")}"', "tap.bytes": 1048576, "tap.key": f'"{stack.path(key + ".pub")}"'}
 
 
 def enrolment_settings(stack):

@@ -5,8 +5,9 @@ import json
 import pathlib
 import subprocess
 
+import lilib
 from capture import Capture
-from hglib import TOP
+from hglib import TOP, wait_for
 from sound import samples_of
 from lawful import LiTest
 from stacked import Keypad
@@ -26,7 +27,7 @@ def prompt(name):
 class Enrolment(LiTest):
     @classmethod
     def prepare(cls, stack):
-        cls.blue, cls.red = cls.agency("blue", 21, x2=True), cls.agency("red", 22, x2=True)
+        cls.blue, cls.red, cls.green = cls.agency("blue", 21, x2=True), cls.agency("red", 22, x2=True), cls.agency("green", 23)
         account = stack.ctl_json("account", "add", "alice")["account"]
         cls.line = stack.ctl_json("line", "add", account, NUMBER)["line"]
         other = stack.ctl_json("account", "add", "bob")["account"]
@@ -83,3 +84,35 @@ class Enrolment(LiTest):
         self.assertTrue(words.tobytes() in heard, "what the server says first")
         self.assertGreater(max(samples_of(out / sides["subject"]["file"])), 1000, "the digits, as tones")
         self.assertEqual(voice("red", out / "red").returncode, 1)
+
+    # ---- other keys, other processes
+    def enrolled(self, case, name, ip):
+        """Another BTI of the line enrols; the CCOpen of that case."""
+        before = self.green.kinds(case).count("Release")
+        self.stack.bti(name, f"{self.stack.net}{ip}").enroll(self.stack.quick_order(self.line))
+        self.green.wait_for("Release", case, before + 1)
+        return [m for m in self.said(self.green, case) if m["kind"] == "CCOpen"][-1]
+
+    def test_keys_that_do_not_open_are_an_alarm_and_a_new_key_opens(self):
+        order = self.order(self.green, {"line": int(self.line)}, case="GREEN-1")
+        first = lilib.enrolment_settings(self.stack)
+        settings = lilib.ps_settings(self.stack, "other.key")
+        self.stack.daemons["ps1"].stop()
+        self.stack.start_ps(config=self.stack.ps_config(settings=settings))
+        self.stack.wait_ps_healthy()
+        log = lambda: open(self.stack.log("li"), encoding="utf-8").read()
+        wait_for("the tap of the new headgate-prov", lambda: '"tap.replaced"' in log())
+        opened = self.enrolled("GREEN-1", "wrong", 31)
+        self.assertFalse(opened.get("subject_key") or opened.get("associate_key"))
+        self.assertEqual(log().count('"enrolment.key"'), 1)
+        bad = lambda: self.stack.metric("headgate_li_enrolment_keys_bad_total", self.stack.net + "7", 9073)
+        wait_for("the alarm in the metrics", lambda: bad() == 1)
+        # Killed, and while it is away somebody enrols; with the new key in front it reads on.
+        self.stack.daemons["li"].kill()
+        self.stack.bti("away", f"{self.stack.net}32").enroll(self.stack.quick_order(self.line))
+        both = f'["{self.stack.path("other.key")}", "{self.stack.path("enrolment.key")}"]'
+        lilib.start(self.stack, {**first, "keys.enrolment": both})
+        wait_for("the call from meanwhile", lambda: len({m["call"] for m in self.said(self.green, "GREEN-1") if m["kind"] == "Release"}) == 2)
+        opened = [m for m in self.said(self.green, "GREEN-1") if m["kind"] == "CCOpen"][-1]
+        self.assertTrue(opened.get("subject_key") and opened.get("associate_key"))
+        self.end(order)
