@@ -88,6 +88,8 @@ def make_intercept_keys():
             f"/etc/headgate-li/{authority}.pem", "-CAkey", f"/root/{authority}.key", "-addext", "subjectAltName=IP:127.0.0.1")
     ssl("genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", "/etc/headgate-li/record.key")
     run("headgatectl", "key", "new", "/etc/headgate-li/intercept.key")
+    run("headgatectl", "key", "pair", "/etc/headgate-li/enrolment.key")
+    run("install", "-o", "headgate-prov", "-m", "600", "/etc/headgate-li/enrolment.key.pub", "/etc/headgate/prov/enrolment.key.pub")
     for file in pathlib.Path("/etc/headgate-li").iterdir():
         run("chown", "headgate-li", file)
         file.chmod(0o600)
@@ -112,8 +114,8 @@ def start_daemons():
                 return None
         wait_for(f"{name} to be ready", ready)
     def attached():
-        return '"tap.attached"' in pathlib.Path("/srv/headgate-li.log").read_text()
-    wait_for("headgate-li to read the tap", attached)
+        return pathlib.Path("/srv/headgate-li.log").read_text().count('"tap.attached"') == 2
+    wait_for("headgate-li to read both taps", attached)
     for file in ("/var/lib/headgate-li/position", "/var/lib/headgate/snapshot"):
         wait_for(file, lambda file=file: os.path.exists(file))
 
@@ -125,7 +127,7 @@ def look():
         own = {"reads": [], "enters": [], "processes": []}
         for path in ("/etc/headgate-li/li.yaml", "/etc/headgate-li/intercept.key", "/var/lib/headgate-li/position", "/etc/headgate/gate/cluster.key",
                      "/etc/headgate/prov/kek.key", "/etc/headgate/prov/cluster.key", "/etc/headgate/admin/work_order.key", "/run/headgate/tap",
-                     "/var/lib/headgate/snapshot"):
+                     "/run/headgate/prov.tap", "/etc/headgate-li/enrolment.key", "/var/lib/headgate/snapshot"):
             if run("dd", f"if={path}", "count=1", "of=/dev/null", user=user, check=False).returncode == 0:
                 own["reads"].append(path)
         for database in ("headgate", "headgate_li"):
@@ -186,10 +188,10 @@ class Machine(unittest.TestCase):
     def test_each_user_reads_its_own_files(self):
         reads = {user: set(own["reads"]) for user, own in self.seen["facts"].items()}
         self.assertEqual(reads["headgate"], {"/etc/headgate/gate/cluster.key", "/run/headgate/tap", "/var/lib/headgate/snapshot"})
-        self.assertEqual(reads["headgate-prov"], {"/etc/headgate/prov/kek.key", "/etc/headgate/prov/cluster.key"})
+        self.assertEqual(reads["headgate-prov"], {"/etc/headgate/prov/kek.key", "/etc/headgate/prov/cluster.key", "/run/headgate/prov.tap"})
         self.assertEqual(reads["headgate-admin"], {"/etc/headgate/admin/work_order.key"})
         self.assertEqual(reads["headgate-li"], {"/etc/headgate-li/li.yaml", "/etc/headgate-li/intercept.key", "/var/lib/headgate-li/position",
-                                                "/run/headgate/tap"})
+                                                "/run/headgate/tap", "/run/headgate/prov.tap", "/etc/headgate-li/enrolment.key"})
         self.assertEqual(reads["nobody"], set())
 
     def test_each_user_enters_its_own_databases(self):
