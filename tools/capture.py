@@ -17,11 +17,15 @@ def as_root():
 
 
 def allowed():
-    """Whether this user may capture: root, or sudo that asks for no password now."""
+    """Whether this user may capture: root, or sudo that asks for no password now; and whether there is what captures."""
     try:
-        return subprocess.run([*as_root(), "true"], stdin=subprocess.DEVNULL, capture_output=True, timeout=10, check=False).returncode == 0
+        return os.path.exists(tool()) and subprocess.run([*as_root(), "true"], stdin=subprocess.DEVNULL, capture_output=True, timeout=10, check=False).returncode == 0
     except (OSError, subprocess.SubprocessError):
         return False
+
+
+def tool():
+    return shutil.which("tcpdump") or "/usr/sbin/tcpdump"
 
 
 class Capture:
@@ -30,10 +34,9 @@ class Capture:
 
     def __init__(self, stack, name="wire", also=None):
         self.stack, self.path, self.log = stack, stack.path(name + ".pcap"), stack.log(name + ".tcpdump")
-        tool = shutil.which("tcpdump") or "/usr/sbin/tcpdump"
         wanted = f"net {stack.net}0/24" + (f" or {also}" if also else "")
         self.as_root = as_root()
-        self.daemon = Daemon("tcpdump", [*self.as_root, tool, "-i", "lo", "-n", "-U", "--immediate-mode", "-B", "32768", "-Z", "root",
+        self.daemon = Daemon("tcpdump", [*self.as_root, tool(), "-i", "lo", "-n", "-U", "--immediate-mode", "-B", "32768", "-Z", "root",
                                          "-w", self.path, wanted], self.log,
                              own_session=os.geteuid() == 0).start()  # sudo knows its user by the terminal
         try:

@@ -44,7 +44,8 @@ def wait_for(what, probe, seconds=PATIENCE):
 
 
 class Daemon:
-    """A child of ours with its log in a file; stopped by SIGTERM, then SIGKILL, never by name."""
+    """A child of ours with its log in a file; stopped by SIGTERM, then SIGKILL, never by name. own_session False: it keeps our terminal,
+    in a process group of its own (sudo passes no signal on that comes from its own group)."""
 
     def __init__(self, name, argv, log, ready_url=None, env=None, own_session=True):
         self.name, self.argv, self.log, self.ready_url, self.env = name, [str(a) for a in argv], log, ready_url, env
@@ -54,7 +55,7 @@ class Daemon:
     def start(self):
         with open(self.log, "ab") as out:
             self.process = subprocess.Popen(self.argv, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=self.env,
-                                            start_new_session=self.own_session)
+                                            start_new_session=self.own_session, preexec_fn=None if self.own_session else os.setpgrp)
         return self
 
     def ready(self):
