@@ -195,19 +195,49 @@ static int read_events(struct ctl *c, uint64_t after, json_t *all, bool *sound)
     return rc;
 }
 
+/* "SEQ:HASH" that was noted earlier: the log still has that row, or it was written anew. */
+static int check_head(const json_t *all, const char *head)
+{
+    const char *colon = strchr(head, ':');
+    uint64_t seq = 0;
+    json_t *row = NULL;
+    size_t i = 0;
+
+    if (colon == NULL || strlen(colon + 1) != 64 ||
+        view_to_u64(view_from(head, (size_t)(colon - head)), INT64_MAX, &seq) != E_OK) {
+        return ctl_fail(CTL_USAGE, "--head SEQ:HASH, as -o json shows them of a row");
+    }
+    json_array_foreach(all, i, row)
+    {
+        if ((uint64_t)json_integer_value(json_object_get(row, "seq")) == seq) {
+            const char *hash = json_string_value(json_object_get(row, "hash"));
+            return hash != NULL && strcmp(hash, colon + 1) == 0
+                       ? CTL_OK
+                       : ctl_fail(CTL_REFUSED, "row %llu is another one: the log was written anew",
+                                  (unsigned long long)seq);
+        }
+    }
+    return ctl_fail(CTL_REFUSED, "there is no row %llu: rows were taken off the end of the log",
+                    (unsigned long long)seq);
+}
+
 int ctl_li_events(struct ctl *c, struct ctl_args *a)
 {
-    const char *text = ctl_option(a, "--after");
+    const char *text = ctl_option(a, "--after"), *head = ctl_option(a, "--head");
     json_t *all = json_array();
     uint64_t after = 0;
     bool sound = true;
     int rc = CTL_OK;
 
-    if (a->n != 0 || (text != NULL && view_to_u64(view_of(text), INT64_MAX, &after) != E_OK)) {
-        rc = ctl_fail(CTL_USAGE, "usage: headgatectl li events [--after N]");
+    if (a->n != 0 || (text != NULL && head != NULL) ||
+        (text != NULL && view_to_u64(view_of(text), INT64_MAX, &after) != E_OK)) {
+        rc = ctl_fail(CTL_USAGE, "usage: headgatectl li events [--after N | --head SEQ:HASH]");
     }
     if (rc == CTL_OK) {
         rc = read_events(c, after, all, &sound);
+    }
+    if (rc == CTL_OK && head != NULL) {
+        rc = check_head(all, head);
     }
     if (rc != CTL_OK) {
         json_decref(all);

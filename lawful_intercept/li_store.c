@@ -531,7 +531,7 @@ static enum err event_of(struct li_store *s, const struct pg_result *r, size_t r
 {
     uint8_t *sealed = mem_zalloc(ITEM_MAX + 64);
     json_t *v = NULL;
-    char aad[AAD_MAX], at[40];
+    char aad[AAD_MAX], at[40], hash[65];
     size_t n = 0;
     enum err e = sealed != NULL ? E_OK : FAIL(E_NOMEM);
 
@@ -540,7 +540,9 @@ static enum err event_of(struct li_store *s, const struct pg_result *r, size_t r
     TRY(pg_octets(r, row, 2, sealed, ITEM_MAX + 64, &n));
     TRY(open_json(s, aad, sealed, n, &v));
     TRY(view_to_cstr(pg_text(r, row, 1), at, sizeof at));
+    TRY(view_to_cstr(pg_text(r, row, 4), hash, sizeof hash));
     if (json_object_set_new(v, "seq", json_integer((json_int_t)pg_u64(r, row, 0))) != 0 ||
+        json_object_set_new(v, "hash", json_string(hash)) != 0 ||
         json_object_set_new(v, "at", json_string(at)) != 0 || json_array_append(all, v) != 0) {
         TRY(FAIL(E_NOMEM));
     }
@@ -569,8 +571,8 @@ enum err li_store_events(struct li_store *s, uint64_t after, unsigned limit, jso
     TRY(query(s,
               "SELECT seq, to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'), "
               "sealed, hash = event_hash(seq, at, sealed, prev) AND prev = coalesce((SELECT b.hash "
-              "FROM event b WHERE b.seq = e.seq - 1), decode(repeat('00', 32), 'hex')) "
-              "FROM event e WHERE seq > $1::bigint ORDER BY seq LIMIT $2::int",
+              "FROM event b WHERE b.seq = e.seq - 1), decode(repeat('00', 32), 'hex')), "
+              "encode(hash, 'hex') FROM event e WHERE seq > $1::bigint ORDER BY seq LIMIT $2::int",
               p, 2, &r));
     for (size_t i = 0; i < pg_rows(r); i++) {
         *sound = *sound && pg_bool(r, i, 3);

@@ -45,7 +45,7 @@ MUST_CHECK enum err li_store_write(struct li_store *s, enum li_kind kind, uint64
 /* What changed nothing: refusals, reading of records. */
 MUST_CHECK enum err li_store_note(struct li_store *s, const char *who, const char *action,
                                   const char *object);
-/* Events behind that number: [{"seq","at","who","action","object"}]; new reference. *sound: their
+/* Events behind that number: [{"seq","at","who","action","object","hash"}]; new reference. *sound: their
  * chain of hashes holds. */
 MUST_CHECK enum err li_store_events(struct li_store *s, uint64_t after, unsigned limit,
                                     json_t **out, bool *sound);

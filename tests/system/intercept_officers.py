@@ -210,6 +210,25 @@ li:
         self.seal(order, approved)
         self.assertEqual(self.li_json("bert", "end", order, "--reason", "x")["state"], "over")
 
+    def test_a_log_that_was_tampered_with(self):
+        self.entered()
+        rows = self.li_json("bert", "events")
+        head = f"{rows[-1]['seq']}:{rows[-1]['hash']}"
+        self.entered()
+        self.li("bert", "li", "events", "--head", head)
+        self.refused(1, "is another one", "bert", "events", "--head", f"{rows[0]['seq']}:{rows[-1]['hash']}")
+        self.refused(1, "taken off the end", "bert", "events", "--head", f"99999:{rows[-1]['hash']}")
+        self.refused(64, "--head SEQ:HASH", "bert", "events", "--head", "x")
+        change = "ALTER TABLE event DISABLE TRIGGER ALL; UPDATE event SET at = at {} interval '1 hour' WHERE seq = 1"
+        self.li_sql(change.format("+"))
+        try:
+            code, out, err = self.li("bert", "li", "events", check=False)
+            self.assertEqual((code, out.split()[:2]), (1, ["seq", "at"]))
+            self.assertIn("the log is not sound", err)
+        finally:
+            self.li_sql(change.format("-") + "; ALTER TABLE event ENABLE ALWAYS TRIGGER append_only, ENABLE ALWAYS TRIGGER append_only_all")
+        self.li("bert", "li", "events")
+
     def li_sql(self, text):
         return subprocess.run(["psql", "-qAtX", "-v", "ON_ERROR_STOP=1", "-h", str(self.stack.pg_host), "-U", "headgate", "-d", "headgate_li",
                                "-c", text], check=True, capture_output=True, text=True, timeout=30).stdout.strip()
