@@ -201,6 +201,8 @@ void li_say_message(struct li_calls *c, struct li_call *call, const struct tap_r
 /* Its media keys came to be known. */
 void li_say_keys(struct li_calls *c, struct li_call *call);
 void li_say_end(struct li_calls *c, struct li_call *call);
+/* What a call that was told of late has become. */
+void li_say_so_far(struct li_calls *c, struct li_call *call, struct li_leg *leg);
 /* Orders that ended since the leg was made: their contents close. */
 void li_drop_over(struct li_calls *c, struct li_call *call);
 /* Those, and orders that began. */

@@ -525,6 +525,26 @@ void li_say_end(struct li_calls *c, struct li_call *call)
     }
 }
 
+void li_say_so_far(struct li_calls *c, struct li_call *call, struct li_leg *leg)
+{
+    const struct li_order *o = li_order_of(c, leg);
+    struct li_party_texts who;
+    struct cdc_message m;
+
+    if (o != NULL && call->is_answered) {
+        m = li_message_of(c, call, o, CDC_ANSWER);
+        m.answering = li_party_of(&call->side[LI_CALLEE], &who);
+        li_tell(c, o, &m);
+    }
+    if (call->side[LI_CALLER].sdp.p != NULL || call->side[LI_CALLEE].sdp.p != NULL) {
+        say_media(c, call, leg);
+    }
+    if (o != NULL && call->is_over) {
+        m = li_message_of(c, call, o, CDC_RELEASE);
+        li_tell(c, o, &m);
+    }
+}
+
 /* ---- orders that begin or end within a call ----------------------------------------------------
  */
 static void say_joined(struct li_calls *c, struct li_call *call, enum li_side side,

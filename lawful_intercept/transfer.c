@@ -48,11 +48,13 @@ static void say(struct li_calls *c, struct li_call *call, const struct li_call *
         bool is_subjects = li_side_of(leg) == why->by && !leg->is_away;
         bool follows = o != NULL && (li_has_leg(call, o->id, LI_ORIGINATES) ||
                                      li_has_leg(call, o->id, LI_TERMINATES));
+        struct li_leg *added = NULL;
         struct cdc_message m;
         if (o == NULL || !li_is_first(old, i) || (!is_subjects && !follows)) {
             continue;
         }
-        if (!follows && li_add_leg(c, call, o, LI_TRANSFERRED) == NULL) {
+        added = follows ? NULL : li_add_leg(c, call, o, LI_TRANSFERRED);
+        if (!follows && added == NULL) {
             continue;
         }
         m = li_message_of(c, old, o, CDC_REDIRECTION);
@@ -61,6 +63,9 @@ static void say(struct li_calls *c, struct li_call *call, const struct li_call *
         m.redirected_to = li_party_of_number(view_of(call->called), &to);
         m.redirected_from = li_party_of(&old->side[why->by], &from);
         li_tell(c, o, &m);
+        if (added != NULL) {
+            li_say_so_far(c, call, added);
+        }
     }
 }
 
@@ -106,7 +111,7 @@ void li_note_referred(struct li_calls *c, const struct li_call *call, enum li_si
         r->at_us = r->is_accepted ? r->at_us : 0;
         /* Another ring may have told of the call before this one told why. */
         for (size_t k = 0; r->is_accepted && r->at_us != 0 && k < c->n; k++) {
-            if (is_asked_for(r, c->all[k]) && !c->all[k]->is_over) {
+            if (is_asked_for(r, c->all[k])) {
                 li_say_transfer(c, c->all[k]);
             }
         }

@@ -5,7 +5,7 @@ import time
 
 from hglib import Failed, wait_for
 from lawful import Agency, LiTest
-from stacked import at_once, telephone
+from stacked import SDP, at_once, telephone
 
 ALICE, BOB, CAROL = "+12125550101", "+12125550102", "+12125550103"
 
@@ -170,6 +170,43 @@ class Delivery(LiTest):
             self.stack.go_on(halted)
         ear.stop()
         wait_for("the database again", lambda: self.done("bert", "GET", "state")["database"])
+        self.end(order)
+
+    def test_a_call_into_which_the_subject_transfers_its_other_end(self):
+        a, b, c = at_once(*[lambda i=i: telephone(self.stack, f"+1212555018{i}", f"{self.stack.net}8{i}") for i in range(3)])
+        for phone in (a, b, c):
+            self.assertEqual(phone.register().status, 200)
+        order = self.order(self.blue, {"number": a.number}, case="BLUE-6")
+        first = a.invite(b.number, SDP)
+        b.send(b.response_message(b.expect_request("INVITE"), 200, "OK", to_tag="b", body=SDP))
+        self.assertEqual(a.final(first).status, 200)
+        self.assertIsNotNone(b.expect_request("ACK"))
+        refer = a.in_dialog_message("REFER", first.dialog, [("Refer-To", f"<{c.aor()}>")])
+        a.send(refer)
+        b.send(b.response_message(b.expect_request("REFER"), 202, "Accepted"))
+        self.assertEqual(a.expect_response(refer).status, 202)
+        second = b.invite(c.number, SDP.replace(b"40000", b"40002"))
+        c.send(c.response_message(c.expect_request("INVITE"), 200, "OK", to_tag="c", body=SDP.replace(b"40000", b"50002")))
+        self.assertEqual(b.final(second).status, 200)
+        self.blue.wait_for("CCOpen", "BLUE-6", 2)
+        for caller, callee, call in ((a, b, first), (b, c, second)):
+            bye = caller.bye_message(call.dialog)
+            caller.send(bye)
+            callee.send(callee.response_message(callee.expect_request("BYE"), 200, "OK"))
+            self.assertEqual(caller.expect_response(bye).status, 200)
+        self.blue.wait_for("Release", "BLUE-6", 2)
+        said = [m for m in self.blue.said if m["channel"] == "cdc" and m["case"] == "BLUE-6"]
+        redirection = next(m for m in said if m["kind"] == "Redirection")
+        old, new = redirection["call"], next(m["call"] for m in said if m["call"] not in (None, "", redirection["call"]))
+        by = {call: [m["kind"] for m in said if m["call"] == call] for call in (old, new)}
+        self.assertEqual(by[old], ["Origination", "Answer", "CCOpen", "SubjectSignal", "Redirection", "Release"])
+        self.assertEqual(by[new], ["Answer", "CCOpen", "Release"])
+        self.assertEqual((redirection["redirected_from"], redirection["redirected_to"]), (a.number[1:], c.number[1:]))
+        opened = {m["call"]: m for m in said if m["kind"] == "CCOpen"}
+        self.assertIn("50002", opened[new]["subject_sdp"])
+        self.assertEqual({m["content"] for m in said if m["kind"] == "CCClose"}, {m["content"] for m in opened.values()})
+        copies = [m["sip"] for m in self.blue.said if m["channel"] == "x2" and second.request.call_id in m["sip"]]
+        self.assertEqual(copies, [], "the subject is not in the second call")
         self.end(order)
 
     # ---- officers
