@@ -13,7 +13,7 @@
 enum {
     COMMIT_MS = 50,     /* between two */
     SYNC_EACH_MAX = 16, /* more spools than that: the whole file system at once */
-    KEEP_SHARE = 20     /* of the time, one part is for sealing and writing live calls */
+    KEEP_SHARE = 20     /* of the time, one part is for sealing live calls, under the lock */
 };
 
 struct work { /* of one commit */
@@ -173,7 +173,6 @@ static void write_calls(struct li *l, struct work *w, unsigned i)
         return;
     }
     e = li_kept_put(t->calls_file, w->calls[i].octets, w->calls[i].n);
-    w->calls[i].ms += clock_mono_ms(clock_system()) - now;
     pthread_mutex_lock(&l->lock);
     t->kept_due_ms = now + KEEP_SHARE * w->calls[i].ms;
     if (e != E_OK) {
