@@ -26,7 +26,7 @@ struct work { /* of one commit */
     struct {
         uint8_t *octets; /* sealed; NULL: as they were, or not now */
         size_t n;
-        uint64_t ms; /* what they took so far */
+        uint64_t ms; /* that sealing them took */
     } calls[LI_TAPS];
     struct li_commit_position position[LI_POSITIONS_MAX];
 };
