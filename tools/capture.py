@@ -19,7 +19,8 @@ def as_root():
 def allowed():
     """Whether this user may capture: root, or sudo that asks for no password now; and whether there is what captures."""
     try:
-        return os.path.exists(tool()) and subprocess.run([*as_root(), "true"], stdin=subprocess.DEVNULL, capture_output=True, timeout=10, check=False).returncode == 0
+        may = subprocess.run([*as_root(), "true"], stdin=subprocess.DEVNULL, capture_output=True, timeout=10, check=False)
+        return may.returncode == 0 and os.path.exists(tool())
     except (OSError, subprocess.SubprocessError):
         return False
 
