@@ -29,7 +29,8 @@ enum {
     SETTLE_LOOK_MS = 1000,
 
     OUT_ENOUGH = 32 * 1024, /* for the wire at a time */
-    OUT_ROOM = OUT_ENOUGH + SPOOL_RECORD_MAX + 32 * 1024,
+    OUT_MAX = OUT_ENOUGH + SPOOL_RECORD_MAX + 32 * 1024,
+    OUT_STEP = 16 * 1024, /* it grows by: most deliveries are quiet most of the time */
     IN_ROOM = 8192,
     TALK_MAX = 64 * 1024, /* octets that a peer may say without being asked */
     TALK_EACH = 4096,     /* and for each keepalive */
@@ -51,7 +52,7 @@ struct li_delivery {
     bool is_open; /* connected, and secured */
     uint64_t deadline_ms, backoff_ms, opened_ms, look_ms, settle_at_ms;
     uint8_t *out; /* for the wire */
-    size_t out_n, out_at;
+    size_t out_bytes, out_n, out_at;
     uint64_t queued; /* octets of this connection, for the wire */
     struct li_window window;
     uint64_t held;  /* number: confirmed on good connections */
@@ -217,12 +218,35 @@ static void opened(struct li_delivery *d)
 
 /* ---- out ---------------------------------------------------------------------------------------
  */
+/* Room for n more. */
+static bool make_out(struct li_delivery *d, size_t n)
+{
+    size_t bytes = d->out_n + n + OUT_STEP - (d->out_n + n) % OUT_STEP;
+    uint8_t *more = NULL;
+
+    if (d->out_n + n <= d->out_bytes) {
+        return true;
+    }
+    bytes = bytes < OUT_MAX ? bytes : OUT_MAX;
+    more = d->out_n + n <= OUT_MAX ? mem_zalloc(bytes) : NULL;
+    if (more == NULL) {
+        return false;
+    }
+    if (d->out_n > 0) {
+        memcpy(more, d->out, d->out_n);
+    }
+    mem_free(d->out);
+    d->out = more;
+    d->out_bytes = bytes;
+    return true;
+}
+
 /* Into the buffer for the wire, through TLS when there is one. False: the connection is of no use.
  */
 static bool queue(struct li_delivery *d, const void *octets, size_t n)
 {
     if (d->tls == NULL) {
-        if (OUT_ROOM - d->out_n < n) {
+        if (!make_out(d, n)) {
             return false;
         }
         memcpy(d->out + d->out_n, octets, n);
@@ -239,10 +263,11 @@ static bool drain_tls(struct li_delivery *d)
     size_t n = 0;
 
     do {
-        if (d->tls == NULL || d->out_n == OUT_ROOM) {
+        if (d->tls == NULL || d->out_n == OUT_MAX) {
             return true;
         }
-        if (tls_drain(d->tls, d->out + d->out_n, OUT_ROOM - d->out_n, &n) != E_OK) {
+        if (!make_out(d, 1) ||
+            tls_drain(d->tls, d->out + d->out_n, d->out_bytes - d->out_n, &n) != E_OK) {
             return false;
         }
         d->out_n += n;
@@ -285,7 +310,7 @@ static void note_sent(struct li_delivery *d, uint64_t number, uint64_t at_us, ui
 }
 
 /* More records, as long as not enough waits for the wire. */
-static bool take_records(struct li_delivery *d)
+static bool take_these(struct li_delivery *d)
 {
     d->has_more = true;
     while (d->out_n - d->out_at < OUT_ENOUGH) {
@@ -298,7 +323,7 @@ static bool take_records(struct li_delivery *d)
             d->out_at = 0;
         }
         e = spool_next(d->cfg.spool, d->record, SPOOL_RECORD_MAX, &n, &number, &at_us);
-        if (e == E_NOTFOUND) {
+        if (e == E_NOTFOUND || e == E_NOMEM) {
             d->has_more = false;
             break;
         }
@@ -309,9 +334,31 @@ static bool take_records(struct li_delivery *d)
         if (!queue_record(d, n) || !drain_tls(d)) {
             return false;
         }
+        wipe(d->record, n);
         note_sent(d, number, at_us, begin);
     }
     return true;
+}
+
+static bool take_records(struct li_delivery *d)
+{
+    struct spool_facts facts;
+    bool good = false;
+
+    spool_facts_of(d->cfg.spool, &facts);
+    if (facts.read + 1 >= facts.next) {
+        d->has_more = false;
+        return true;
+    }
+    d->record = mem_zalloc(SPOOL_RECORD_MAX);
+    if (d->record == NULL) {
+        d->has_more = false; /* the next time that it looks */
+        return true;
+    }
+    good = take_these(d);
+    mem_free(d->record);
+    d->record = NULL;
+    return good;
 }
 
 static bool flush(struct li_delivery *d)
@@ -627,10 +674,6 @@ static void delivery_free(struct li_delivery *d)
     }
     tls_ctx_free(d->cfg.tls);
     mem_free(d->out);
-    if (d->record != NULL) {
-        wipe(d->record, SPOOL_RECORD_MAX);
-    }
-    mem_free(d->record);
     pthread_mutex_destroy(&d->lock);
     mem_free(d);
 }
@@ -663,10 +706,7 @@ enum err li_delivery_start(const struct li_delivery_cfg *cfg, struct li_delivery
     d->fd = -1;
     d->backoff_ms = BACKOFF_MS;
     d->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    d->out = mem_zalloc(OUT_ROOM);
-    d->record = mem_zalloc(SPOOL_RECORD_MAX);
-    if (d->wake < 0 || d->out == NULL || d->record == NULL ||
-        pthread_create(&d->thread, NULL, run, d) != 0) {
+    if (d->wake < 0 || pthread_create(&d->thread, NULL, run, d) != 0) {
         TRY(FAIL(E_NOMEM));
     }
     *out = d;

@@ -208,9 +208,7 @@ enum err spool_open(const struct spool_cfg *cfg, struct spool **out)
     TRY(view_to_cstr(view_of(cfg->folder), s->folder, sizeof s->folder));
     TRY(view_to_cstr(view_of(cfg->name), s->name, sizeof s->name));
     s->key = secret_alloc(sizeof *s->key);
-    s->work = mem_zalloc(RECORD_HEAD + SPOOL_RECORD_MAX + TIME_BYTES + GCM_TAG_BYTES);
-    s->plain = mem_zalloc(SPOOL_RECORD_MAX + TIME_BYTES);
-    if (s->key == NULL || s->work == NULL || s->plain == NULL) {
+    if (s->key == NULL) {
         TRY(FAIL(E_NOMEM));
     }
     TRY(secret_set(s->key, cfg->key->b, cfg->key->n));
@@ -261,6 +259,31 @@ void spool_remove(struct spool *s)
     unlink(path);
     rmdir(s->folder);
     spool_close(s);
+}
+
+/* Room for a record of n octets, sealed and open: thousands of spools are quiet most of the time.
+ */
+static enum err make_work(struct spool *s, size_t n)
+{
+    size_t bytes = RECORD_HEAD + n + GCM_TAG_BYTES + WORK_STEP - n % WORK_STEP;
+    uint8_t *work = NULL, *plain = NULL;
+
+    if (bytes <= s->work_bytes) {
+        return E_OK;
+    }
+    work = mem_zalloc(bytes);
+    plain = mem_zalloc(bytes);
+    if (work == NULL || plain == NULL) {
+        mem_free(work);
+        mem_free(plain);
+        return FAIL(E_NOMEM);
+    }
+    mem_free(s->work);
+    mem_free(s->plain);
+    s->work = work;
+    s->plain = plain;
+    s->work_bytes = bytes;
+    return E_OK;
 }
 
 /* ---- writing -----------------------------------------------------------------------------------
@@ -360,6 +383,11 @@ enum err spool_put(struct spool *s, uint64_t at_us, struct view octets, uint64_t
         return FAIL(E_RANGE);
     }
     pthread_mutex_lock(&s->lock);
+    e = make_work(s, n);
+    if (e != E_OK) {
+        pthread_mutex_unlock(&s->lock);
+        return e;
+    }
     spool_put_be(s->plain, at_us, TIME_BYTES);
     if (octets.n > 0) {
         memcpy(s->plain + TIME_BYTES, octets.p, octets.n);
@@ -463,22 +491,24 @@ out:
 }
 
 /* The record there; past it afterwards, whatever it is. */
-static enum err take_record(struct spool *s, uint8_t *plain, size_t *out_n, uint64_t *number)
+static enum err take_record(struct spool *s, size_t *out_n, uint64_t *number)
 {
-    uint8_t *sealed = s->work + RECORD_HEAD;
+    uint8_t *sealed = NULL;
     size_t n = 0;
     enum err e = E_OK;
 
     if (!record_at(&s->in, UINT64_MAX, number, &n)) {
         return FAIL(E_PARSE);
     }
+    TRY(make_work(s, n));
+    sealed = s->work + RECORD_HEAD;
     s->in.at += RECORD_HEAD;
     s->read = *number;
     if (!spool_read_all(s->in.fd, sealed, n, s->in.at)) {
         TRY(FAIL(E_IO));
     }
     s->in.at += n;
-    TRY(spool_unseal(s, &s->in.key, *number, view_from(sealed, n), plain));
+    TRY(spool_unseal(s, &s->in.key, *number, view_from(sealed, n), s->plain));
     *out_n = n - GCM_TAG_BYTES;
 out:
     return e;
@@ -509,7 +539,7 @@ enum err spool_next(struct spool *s, void *dst, size_t dst_bytes, size_t *out_n,
     pthread_mutex_lock(&s->lock);
     before = s->read;
     e = find_record(s);
-    TRY(e == E_OK ? take_record(s, s->plain, &n, number) : e);
+    TRY(e == E_OK ? take_record(s, &n, number) : e);
     if (n - TIME_BYTES > dst_bytes) {
         TRY(FAIL(E_RANGE));
     }
@@ -520,7 +550,9 @@ out:
     if (e == E_AUTH || e == E_PARSE || e == E_IO) {
         skip_damaged(s, before);
     }
-    wipe(s->plain, n);
+    if (n > 0) {
+        wipe(s->plain, n);
+    }
     pthread_mutex_unlock(&s->lock);
     return e;
 }
@@ -537,7 +569,7 @@ uint64_t spool_time(struct spool *s, uint64_t number)
     read = s->read;
     s->in = (struct spool_file){.fd = -1};
     s->read = number > 0 ? number - 1 : 0;
-    if (find_record(s) == E_OK && take_record(s, s->plain, &n, &found) == E_OK) {
+    if (find_record(s) == E_OK && take_record(s, &n, &found) == E_OK) {
         at_us = spool_get_be(s->plain, TIME_BYTES);
         wipe(s->plain, n);
     }
@@ -582,6 +614,7 @@ void spool_facts_of(struct spool *s, struct spool_facts *out)
 {
     pthread_mutex_lock(&s->lock);
     *out = (struct spool_facts){.next = s->next,
+                                .read = s->read,
                                 .done = s->done,
                                 .bytes = s->bytes,
                                 .owed = owed(s),

@@ -45,6 +45,7 @@ struct spool_cfg {
 
 struct spool_facts {
     uint64_t next, done;        /* number of the next record; delivered up to */
+    uint64_t read;              /* the last that was read */
     uint64_t bytes, owed, lost; /* octets; of segments that the peer has not had wholly; records */
     size_t segments;
     bool is_spare; /* the peer has had the oldest segment, and it is not the only one */

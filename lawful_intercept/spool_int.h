@@ -18,6 +18,7 @@ enum {
     SEGMENTS_MAX = 65536,
     SEGMENT_DEFAULT = 1 << 20,
     SEGMENT_MIN = 4096,
+    WORK_STEP = 4096,
     NAME_BYTES = 128,
     PATH_BYTES = 512
 };
@@ -47,6 +48,7 @@ struct spool {
     uint64_t confirmed;        /* number: not settled, and the peer has had it */
     uint64_t next, done, read; /* read: number of the last that was read */
     uint64_t bytes, lost;
+    size_t work_bytes;
     uint8_t *work, *plain;    /* a sealed record; one that is open */
     struct spool_dirty dirty; /* fd: segments that were finished since the last sync */
     bool out_is_dirty;
