@@ -45,8 +45,8 @@ MUST_CHECK enum err li_store_write(struct li_store *s, enum li_kind kind, uint64
 /* What changed nothing: refusals, reading of records. */
 MUST_CHECK enum err li_store_note(struct li_store *s, const char *who, const char *action,
                                   const char *object);
-/* Events behind that number: [{"seq","at","who","action","object","hash"}]; new reference. *sound: their
- * chain of hashes holds. */
+/* Events behind that number: [{"seq","at","who","action","object","hash"}]; new reference. *sound:
+ * their chain of hashes holds. */
 MUST_CHECK enum err li_store_events(struct li_store *s, uint64_t after, unsigned limit,
                                     json_t **out, bool *sound);
 bool li_store_is_up(struct li_store *s);
