@@ -10,18 +10,19 @@
  */
 enum err tapped_open(struct prov *p)
 {
-    const char *file = p->set.tap_key;
+    const char *setting = "tap.key", *file = p->set.tap_key;
     enum err e = E_OK;
 
     if (p->set.tap_file[0] == 0) {
         return E_OK;
     }
     TRY(pki_public_load(p->set.tap_key, p->tap_key));
+    setting = "tap.file";
     file = p->set.tap_file;
     TRY(tap_open(p->set.tap_file, p->set.tap_group, 1, (size_t)p->set.tap_bytes, &p->tap));
 out:
     if (e != E_OK) {
-        LOG(LV_ERROR, "prov.tap", KV("file", file), KV_ERR(e));
+        LOG(LV_ERROR, "prov.tap", KV("setting", setting), KV("file", file), KV_ERR(e));
     }
     return e;
 }

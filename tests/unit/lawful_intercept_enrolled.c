@@ -336,6 +336,18 @@ static void keys_that_do_not_open_raise_an_alarm(void **state)
     assert_int_equal(count(w, "1 CCOpen up down"), 1);
 }
 
+/* Its beginning was overwritten before it was read: nothing is made up. */
+static void an_enrolment_without_its_call_tells_nothing(void **state)
+{
+    struct world *w = *state;
+
+    order(w, LI_CONTENT, ALICE);
+    message(w, ID, TAP_MESSAGE_OUT, "SIP/2.0 200 OK", "1 INVITE", SDP);
+    enrolled(w, ID, ALICE);
+    hang_up(w, ID);
+    assert_int_equal(w->n + w->copies + facts(w).calls, 0);
+}
+
 /* A restart of headgate-li reads all again, silently up to where it was. */
 static void a_second_reading_goes_on_where_it_was(void **state)
 {
@@ -425,11 +437,15 @@ static void a_flood_of_calls_keeps_within_its_limits(void **state)
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, make_world, leave_world)
-    const struct CMUnitTest tests[] = {
-        T(a_call_is_told_when_its_line_is_known),   T(an_end_before_the_enrolments_is_no_loss),
-        T(pen_registers_and_others_get_no_keys),    T(what_became_nobodys_is_forgotten),
-        T(keys_that_do_not_open_raise_an_alarm),    T(a_second_reading_goes_on_where_it_was),
-        T(a_call_that_the_gate_knows_is_one_call),  T(keys_that_come_after_the_end_are_not_lost),
-        T(a_flood_of_calls_keeps_within_its_limits)};
+    const struct CMUnitTest tests[] = {T(a_call_is_told_when_its_line_is_known),
+                                       T(an_end_before_the_enrolments_is_no_loss),
+                                       T(pen_registers_and_others_get_no_keys),
+                                       T(what_became_nobodys_is_forgotten),
+                                       T(keys_that_do_not_open_raise_an_alarm),
+                                       T(an_enrolment_without_its_call_tells_nothing),
+                                       T(a_second_reading_goes_on_where_it_was),
+                                       T(a_call_that_the_gate_knows_is_one_call),
+                                       T(keys_that_come_after_the_end_are_not_lost),
+                                       T(a_flood_of_calls_keeps_within_its_limits)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
