@@ -6,24 +6,30 @@
 #   make run         a private stack with all daemons   make install DESTDIR= PREFIX=/usr
 MODE ?= release
 ifeq ($(origin CC),default)
-CC := gcc
+CC := $(if $(filter asan,$(MODE)),clang,gcc)
 endif
 Q := $(if $(V),,@)
 B ?= build/$(MODE)-$(notdir $(CC))
 PREFIX ?= /usr/local
 
+COMMA := ,
 STRICT := -std=c17 -Wall -Wextra -Wpedantic -Werror -Wshadow -Wconversion -Wsign-conversion \
   -Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition -Wwrite-strings -Wcast-qual \
   -Wcast-align -Wswitch-enum -Wundef -Wvla -Wformat=2 -Wimplicit-fallthrough
 CPPFLAGS := -I. -D_GNU_SOURCE -I/usr/include/postgresql
 HARDEN := -fstack-protector-strong -fPIE -D_FORTIFY_SOURCE=2 $(if $(findstring x86_64,$(shell uname -m)),-fcf-protection)
 FLAGS_release := -O2 -g $(HARDEN) -ffunction-sections -fdata-sections
-FLAGS_asan := -O1 -g -fPIE -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
-FLAGS_tsan := -O1 -g -fPIE -fsanitize=thread
+# clang's sanitized objects are the fuzz targets' too, and all warnings are on: it is the second compiler that reads all sources.
+CLANG := $(findstring clang,$(notdir $(CC)))
+FLAGS_asan := -O1 $(if $(CLANG),-gline-tables-only,-g) -fPIE -fsanitize=$(if $(CLANG),fuzzer-no-link$(COMMA))address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+FLAGS_tsan := -O1 -g1 -fPIE -fsanitize=thread
 FLAGS_cov := -O0 -g -fPIE --coverage
-WARN := $(if $(filter release,$(MODE)),$(STRICT),-std=c17 -Wall -Wextra)
-CFLAGS := $(WARN) $(FLAGS_$(MODE)) $(EXTRA)
+WARN := $(if $(filter release asan,$(MODE)),$(STRICT),-std=c17 -Wall -Wextra)
+CFLAGS = $(WARN) $(FLAGS_$(MODE)) $(EXTRA)
 LDFLAGS := $(filter -fsanitize% --coverage,$(FLAGS_$(MODE))) -pie -Wl,-z,relro,-z,now -Wl,--gc-sections -Wl,--as-needed
+# Programs that are only run here are linked by a faster linker, where there is one.
+TEST_LD := $(if $(CLANG),lld,gold)
+TEST_LDFLAGS := $(if $(shell command -v ld.$(TEST_LD)),-fuse-ld=$(TEST_LD))
 LDLIBS := -lev -lcares -lcyaml -lyaml -lpq -lhiredis -losipparser2 -lsrtp2 -ljansson -lcurl -lmicrohttpd -lgnutls -lssl -lcrypto -lpthread -lm
 
 # ---- the parts: one archive for each folder, one line for each program ---------------------------
@@ -70,23 +76,18 @@ UNIT_SRC := $(wildcard tests/unit/*.c tests/scenario/*.c)
 UNITS := $(patsubst %.c,$(B)/%,$(filter-out tests/unit/harness.c,$(UNIT_SRC)))
 FUZZERS := $(wildcard tests/fuzz/fuzz_*.c)
 
-.PHONY: all programs units check asan tsan cov lint format fuzz fuzz-smoke clean test soak demo run install setup
+.PHONY: all programs units check asan tsan cov lint format fuzz clean test soak demo run install setup
 .DELETE_ON_ERROR:
 .SECONDARY:
 all: $(PROGRAMS:%=$(B)/bin/%)
 programs: all
 
+ifeq ($(MODE),asan) # tests are held to gcc's warnings alone
+$(B)/tests/%.o: WARN := -std=c17 -w
+endif
 $(B)/%.o: %.c
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -MMD -MP -c $< -o $@
-
-# What another compiler says of all sources, without making anything of them: make CC=clang syntax
-SYNTAX := $(patsubst %.c,$(B)/%.ok,$(foreach f,$(FOLDERS),$(wildcard $f/*.c)))
-$(B)/%.ok: %.c $(wildcard $(FOLDERS:%=%/*.h))
-	@mkdir -p $(@D)
-	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -fsyntax-only $< && touch $@
-syntax: $(SYNTAX)
-.PHONY: syntax
 
 define ARCHIVE
 $(B)/lib$1.a: $(call obj,$(SRC_$1))
@@ -121,7 +122,7 @@ $(foreach p,$(PROGRAMS),$(eval $(call PROGRAM,$p)))
 
 define UNIT
 $(B)/tests/$1: $(B)/tests/$1.o $(call lib,$(NEED_$(if $(filter scenario/%,$1),scenario,$(word 1,$(subst _, ,$(subst admin_api,admin-api,$(subst lawful_intercept,lawful-intercept,$(notdir $1)))))))) 
-	$$(Q)$$(CC) $$(LDFLAGS) $$(filter %.o,$$^) -Wl,--start-group $$(filter %.a,$$^) -Wl,--end-group -o $$@ -lcmocka $$(LDLIBS)
+	$$(Q)$$(CC) $$(LDFLAGS) $(TEST_LDFLAGS) $$(filter %.o,$$^) -Wl,--start-group $$(filter %.a,$$^) -Wl,--end-group -o $$@ -lcmocka $$(LDLIBS)
 endef
 NEED_admin-api := $(NEED_admin_api)
 NEED_lawful-intercept := $(NEED_lawful_intercept)
@@ -184,28 +185,21 @@ lint:
 format:
 	@clang-format -i $$(git ls-files '*.[ch]')
 
-# ---- fuzzing: clang only ----------------------------------------------------------------------------
+# ---- fuzzing: the objects of MODE=asan, which clang makes -------------------------------------------
 T ?= 20
-FUZZ_FLAGS := -std=c17 -g -O1 -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all
-FUZZ_LIBSRC := $(filter-out $(MAINS),$(SRC_base) $(SRC_signaling) $(SRC_authz) $(SRC_routing) $(SRC_media) $(SRC_provisioning)) gc/command.c \
-  $(addprefix lawful_intercept/,cdc_read.c cdc_tables.c cdc_write.c message.c spool.c spool_segment.c x2.c) \
-  $(addprefix agency/,calls.c capture.c voice.c words.c) \
-  $(addprefix admin_api/,api_check.c api_doc.c api_format.c api_patch.c api_schema.c api_values.c principal_rules.c)
-build/fuzz/%.o: %.c
+FUZZ_LIBS := $(call lib,admin_api agency gc lawful_intercept provisioning media signaling authz routing base)
+$(B)/fuzz/%: $(B)/tests/fuzz/%.o $(FUZZ_LIBS)
 	@mkdir -p $(@D)
-	$(Q)clang $(CPPFLAGS) $(FUZZ_FLAGS) -MMD -MP -c $< -o $@
-build/fuzz/admin_api/api_bundle.o: $(B)/admin_api/api_bundle.c
-	@mkdir -p $(@D)
-	$(Q)clang $(CPPFLAGS) $(FUZZ_FLAGS) -MMD -MP -c $< -o $@
-build/fuzz/libfuzzed.a: $(FUZZ_LIBSRC:%.c=build/fuzz/%.o) build/fuzz/admin_api/api_bundle.o
-	@rm -f $@
-	$(Q)ar rcs $@ $^
-build/fuzz/bin/%: build/fuzz/tests/fuzz/%.o build/fuzz/libfuzzed.a
-	@mkdir -p $(@D)
-	$(Q)clang -fsanitize=fuzzer,address,undefined $^ -o $@ -Wl,--as-needed $(LDLIBS)
-fuzz-build: $(FUZZERS:tests/fuzz/%.c=build/fuzz/bin/%)
+	$(Q)$(CC) $(patsubst -fsanitize=fuzzer-no-link%,-fsanitize=fuzzer%,$(LDFLAGS)) $(TEST_LDFLAGS) $< -Wl,--start-group $(FUZZ_LIBS) -Wl,--end-group -o $@ $(LDLIBS)
+fuzz-targets: $(FUZZERS:tests/fuzz/%.c=$(B)/fuzz/%)
+fuzz-build:
+	@$(MAKE) --no-print-directory MODE=asan CC=clang fuzz-targets
 fuzz: fuzz-build
 	@T=$(T) tools/fuzz
+
+# What the second compiler says of every source: the programs' own files, which no unit test links, as well.
+strict: $(call obj,$(MAINS)) $(call lib,$(FOLDERS))
+.PHONY: fuzz-targets fuzz-build strict
 
 clean:
 	@rm -rf build
@@ -229,4 +223,4 @@ install: all
 	install -m 644 docs/man/*.8 $(DESTDIR)$(PREFIX)/share/man/man8
 	$(B)/bin/headgatectl completion bash >$(DESTDIR)$(PREFIX)/share/bash-completion/completions/headgatectl
 
--include $(shell find $(B) build/fuzz -name '*.d' 2>/dev/null)
+-include $(shell find $(B) -name '*.d' 2>/dev/null)
