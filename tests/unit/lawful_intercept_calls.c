@@ -145,11 +145,11 @@ static void message(struct world *w, enum tap_kind kind, uint64_t line, const ch
     bool by_callee = atoi(cseq) >= 9; /* the callee's requests have these numbers */
     char octets[2000];
 
-    snprintf(
-        octets, sizeof octets,
-        "%s\r\nVia: SIP/2.0/UDP h;branch=z9hG4bK1\r\nFrom: <sip:a@h>;tag=%d\r\nTo: "
-        "<sip:b@h>;tag=%d\r\nCall-ID: x@y\r\nCSeq: %s\r\n%sContent-Length: %zu\r\n\r\n%s",
-        start, by_callee ? 2 : 1, by_callee ? 1 : 2, cseq, body[0] != 0 ? "Content-Type: application/sdp\r\n" : "", strlen(body), body);
+    snprintf(octets, sizeof octets,
+             "%s\r\nVia: SIP/2.0/UDP h;branch=z9hG4bK1\r\nFrom: <sip:a@h>;tag=%d\r\nTo: "
+             "<sip:b@h>;tag=%d\r\nCall-ID: x@y\r\nCSeq: %s\r\n%sContent-Length: %zu\r\n\r\n%s",
+             start, by_callee ? 2 : 1, by_callee ? 1 : 2, cseq,
+             body[0] != 0 ? "Content-Type: application/sdp\r\n" : "", strlen(body), body);
     feed(w, (struct tap_record){.kind = kind, .line = line, .text = {VIEW(ID), view_of(octets)}});
 }
 
