@@ -181,14 +181,47 @@ struct li_entry *li_book_order_at(const struct li_book *b, size_t i)
     return b->order[i];
 }
 
-struct li_entry *li_book_order(const struct li_book *b, uint64_t id)
+/* Where it is, or would be: they stand by their number. */
+static size_t slot_of(const struct li_book *b, uint64_t id)
 {
-    for (size_t i = 0; i < b->n_orders; i++) {
-        if (b->order[i]->order.id == id) {
-            return b->order[i];
+    size_t low = 0, high = b->n_orders;
+
+    while (low < high) {
+        size_t mid = low + (high - low) / 2;
+        if (b->order[mid]->order.id < id) {
+            low = mid + 1;
+        } else {
+            high = mid;
         }
     }
-    return NULL;
+    return low;
+}
+
+struct li_entry *li_book_order(const struct li_book *b, uint64_t id)
+{
+    size_t at = slot_of(b, id);
+
+    return at < b->n_orders && b->order[at]->order.id == id ? b->order[at] : NULL;
+}
+
+/* NULL: no memory. */
+static struct li_entry *insert_order(struct li_book *b, uint64_t id)
+{
+    size_t at = slot_of(b, id);
+    struct li_entry *entry = mem_zalloc(sizeof *entry);
+    void *v =
+        entry != NULL ? mem_resize(b->order, (b->n_orders + 1) * sizeof(struct li_entry *)) : NULL;
+
+    if (v == NULL) {
+        mem_free(entry);
+        return NULL;
+    }
+    b->order = v;
+    memmove(b->order + at + 1, b->order + at, (b->n_orders - at) * sizeof(struct li_entry *));
+    b->order[at] = entry;
+    b->n_orders++;
+    entry->order.id = id;
+    return entry;
 }
 
 bool li_type_read(const char *text, enum li_type *out)
@@ -257,7 +290,6 @@ enum err li_book_load_order(struct li_book *b, const json_t *stored)
     struct li_entry entry = {.agency = li_number(stored, "agency")};
     struct li_order *o = &entry.order;
     struct li_entry *at = NULL;
-    void *v = NULL;
 
     o->id = li_number(stored, "order");
     o->wants_digits = json_is_true(json_object_get(stored, "digits"));
@@ -272,14 +304,10 @@ enum err li_book_load_order(struct li_book *b, const json_t *stored)
     }
     at = li_book_order(b, o->id);
     if (at == NULL) {
-        at = mem_zalloc(sizeof *at);
-        v = at != NULL ? mem_resize(b->order, (b->n_orders + 1) * sizeof(struct li_entry *)) : NULL;
-        if (v == NULL) {
-            mem_free(at);
+        at = insert_order(b, o->id);
+        if (at == NULL) {
             return FAIL(E_NOMEM);
         }
-        b->order = v;
-        b->order[b->n_orders++] = at;
     }
     if (entry.target != LI_TARGET_LINE) {
         o->line = at->order.line != 0 ? at->order.line : li_number(stored, "line_at_approval");

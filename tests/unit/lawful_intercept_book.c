@@ -338,6 +338,32 @@ static void an_order_takes_two_officers(void **state)
     assert_int_equal(act(w, two, LI_APPROVE, "bert", NOW), E_STATE);
 }
 
+/* Rows come as they were changed last, on every node in another order. */
+static void orders_stand_by_their_number(void **state)
+{
+    static const uint64_t numbers[] = {7, 2, 9, 4, 1, 8, 2, 9};
+    static const uint64_t sorted[] = {1, 2, 4, 7, 8, 9};
+    struct world *w = *state;
+    json_t *form = upon(ORDER, "{}");
+    json_t *made = li_form_order(w->book, form, "anna", NOW, w->errors);
+
+    assert_non_null(made);
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
+        assert_int_equal(json_object_set_new(made, "order", json_integer((json_int_t)numbers[i])),
+                         0);
+        assert_int_equal(li_book_load_order(w->book, made), E_OK);
+    }
+    assert_int_equal(li_book_orders(w->book), sizeof sorted / sizeof sorted[0]);
+    for (size_t i = 0; i < sizeof sorted / sizeof sorted[0]; i++) {
+        assert_ptr_equal(li_book_order(w->book, sorted[i]), li_book_order_at(w->book, i));
+        assert_int_equal(li_book_order_at(w->book, i)->order.id, sorted[i]);
+    }
+    assert_null(li_book_order(w->book, 3));
+    assert_null(li_book_order(w->book, 10));
+    json_decref(made);
+    json_decref(form);
+}
+
 static void what_was_stored_and_is_none(void **state)
 {
     static const char *const bad[] = {
@@ -512,6 +538,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(every_field_of_an_agency, make_world, end_world),
         cmocka_unit_test_setup_teardown(what_an_address_stands_for, make_world, end_world),
         cmocka_unit_test_setup_teardown(an_order_takes_two_officers, make_world, end_world),
+        cmocka_unit_test_setup_teardown(orders_stand_by_their_number, make_world, end_world),
         cmocka_unit_test_setup_teardown(what_was_stored_and_is_none, make_world, end_world),
         cmocka_unit_test_setup_teardown(an_agency_is_changed_by_two_officers, make_world,
                                         end_world),
