@@ -285,8 +285,9 @@ bool li_is_party(const struct li_call *call, enum li_side side, const struct tap
     return s->trunk == r->trunk || s->trunk == 0 || call->redirections == 0;
 }
 
-/* Whose message it is: tags say it (RFC 3261 section 12), and where they do not, line or trunk, or
- * the address. */
+/* Whose message it is: tags say it (RFC 3261 section 12), unless the message proved to be of the
+ * line or trunk that the other side is: who calls chooses its tag. Where they do not, line or
+ * trunk, or the address. */
 static enum li_side side_of(const struct li_call *call, const struct tap_record *r,
                             const struct li_message *m)
 {
@@ -295,6 +296,9 @@ static enum li_side side_of(const struct li_call *call, const struct tap_record 
     bool by_caller = call->caller_tag == li_hash(m->from_tag);
     bool is_in = r->kind == TAP_MESSAGE_IN;
 
+    if ((r->line != 0 || r->trunk != 0) && is_a != is_b) {
+        return is_a ? LI_CALLER : LI_CALLEE;
+    }
     if (call->caller_tag != 0 && (by_caller || call->caller_tag == li_hash(m->to_tag))) {
         return by_caller == (is_in == m->is_request) ? LI_CALLER : LI_CALLEE;
     }

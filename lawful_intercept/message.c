@@ -72,18 +72,34 @@ static void take_header(struct li_message *m, struct view name, struct view valu
     }
 }
 
+bool li_find_bare(struct view v, char c, size_t *out_at)
+{
+    for (size_t i = 0; i < v.n; i++) {
+        size_t end = i + 1;
+        if (v.p[i] == c) {
+            *out_at = i;
+            return true;
+        }
+        while (v.p[i] == '"' && end < v.n && v.p[end] != '"') {
+            end += v.p[end] == '\\' ? 2 : 1;
+        }
+        i = v.p[i] == '"' && end < v.n ? end : i; /* one that does not end is a mark like others */
+    }
+    return false;
+}
+
 struct view li_parameter(struct view value, struct view name)
 {
     size_t close = 0;
-    struct view rest = view_find(value, '>', &close) ? view_sub(value, close, value.n) : value;
+    struct view rest = li_find_bare(value, '>', &close) ? view_sub(value, close, value.n) : value;
     size_t at = 0;
 
-    while (view_find(rest, ';', &at)) {
+    while (li_find_bare(rest, ';', &at)) {
         struct view one;
         size_t end = 0, equals = 0;
         rest = view_sub(rest, at + 1, rest.n);
-        one = view_find(rest, ';', &end) ? view_sub(rest, 0, end) : rest;
-        if (view_find(one, ',', &end)) {
+        one = li_find_bare(rest, ';', &end) ? view_sub(rest, 0, end) : rest;
+        if (li_find_bare(one, ',', &end)) {
             one = view_sub(one, 0, end);
         }
         if (view_find(one, '=', &equals) &&
@@ -127,16 +143,20 @@ static enum err read_start(struct view line, struct li_message *m)
     return E_OK;
 }
 
+/* Digits, blanks of any kind, the method. */
 static void read_cseq(struct view value, struct li_message *m)
 {
-    struct view rest = value;
+    size_t digits = 0;
     uint64_t n = 0;
 
-    if (view_to_u64(word(&rest), UINT32_MAX, &n) == E_OK) {
+    while (digits < value.n && value.p[digits] >= '0' && value.p[digits] <= '9') {
+        digits++;
+    }
+    if (view_to_u64(view_sub(value, 0, digits), UINT32_MAX, &n) == E_OK) {
         m->cseq = (uint32_t)n;
     }
     if (!m->is_request) {
-        m->method = view_trim(rest);
+        m->method = view_trim(view_sub(value, digits, value.n));
     }
 }
 
@@ -254,7 +274,7 @@ struct view li_user_of(struct view uri)
     size_t at = 0, end = 0;
     struct view v = uri;
 
-    if (view_find(v, '<', &at)) {
+    if (li_find_bare(v, '<', &at)) {
         v = view_sub(v, at + 1, v.n);
     }
     if (!view_find(v, ':', &at)) {

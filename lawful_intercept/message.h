@@ -34,6 +34,8 @@ struct view li_message_sdp(const struct li_message *m);
 /* User part of a URI or name-addr: "sip:+12125550101@x" gives "+12125550101"; tel: too. */
 struct view li_user_of(struct view uri);
 
+/* Where c stands outside of quoted strings. */
+bool li_find_bare(struct view v, char c, size_t *out_at);
 /* What ";name=" gives behind the address of a header's value; empty: nothing. */
 struct view li_parameter(struct view value, struct view name);
 

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "lawful_intercept/message.h"
+
 bool li_order_runs(const struct li_order *o, uint64_t at_us)
 {
     return at_us >= o->starts_us && at_us < o->ends_us;
@@ -59,7 +61,7 @@ bool li_uri_read(struct view text, char out[LI_URI_MAX])
     size_t at = 0, n = 0, host = 0;
 
     out[0] = 0;
-    if (view_find(text, '<', &at)) {
+    if (li_find_bare(text, '<', &at)) {
         text = view_sub(text, at + 1, text.n);
     }
     if (view_starts_nocase(text, VIEW("sips:"))) {

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "lawful_intercept/message.h"
+#include "lawful_intercept/order.h"
 
 #define SDP  "v=0\r\ns=-\r\nt=0 0\r\nm=audio 4000 RTP/SAVP 0\r\n"
 #define KEYS "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:c2VjcmV0\r\nk=base64:c2VjcmV0\r\n"
@@ -41,6 +42,31 @@ static void folded_headers_and_compact_names_are_read(void **state)
     assert_true(view_eq(li_user_of(m.to), VIEW("+12125550101")));
     assert_true(view_eq(li_user_of(m.uri), VIEW("bob")));
     assert_true(view_eq(li_message_sdp(&m), VIEW("v=0\r\n")));
+}
+
+/* What stands in quotes is words: no address, and no parameter. */
+static void quoted_strings_hide_nothing(void **state)
+{
+    (void)state;
+    struct li_message m;
+    const char *text = "INVITE sip:bob@headgate.test SIP/2.0\r\n"
+                       "Via: SIP/2.0/TLS 192.0.2.7;branch=z9hG4bK1\r\n"
+                       "From: \"x> <sip:no@h> \\\" ;tag=no\" "
+                       "<sip:+12125550100@h;tag=no>;x=\"a,;tag=no\";tag=yes\r\n"
+                       "To: <sip:b@h>\r\nReplaces: a\"b;to-tag=yes\r\n"
+                       "Refer-To: \"<sip:dora@h>\" <sip:carol@h>\r\nCSeq: 17\tINVITE\r\n\r\n";
+    char uri[LI_URI_MAX];
+
+    assert_int_equal(li_message_read(view_of(text), &m), E_OK);
+    assert_true(view_eq(m.from_tag, VIEW("yes")));
+    assert_true(view_eq(li_user_of(m.from), VIEW("+12125550100")));
+    assert_true(view_eq(li_user_of(m.refer_to), VIEW("carol")));
+    assert_true(view_eq(li_parameter(m.replaces, VIEW("to-tag")), VIEW("yes")));
+    assert_true(li_uri_read(m.refer_to, uri));
+    assert_string_equal(uri, "carol@h");
+    assert_int_equal(m.cseq, 17);
+    assert_int_equal(li_message_read(VIEW("SIP/2.0 200 OK\r\nCSeq: 17\tINVITE\r\n\r\n"), &m), E_OK);
+    assert_true(m.cseq == 17 && view_eq(m.method, VIEW("INVITE")));
 }
 
 static void responses_are_read(void **state)
@@ -148,6 +174,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(folded_headers_and_compact_names_are_read),
+        cmocka_unit_test(quoted_strings_hide_nothing),
         cmocka_unit_test(responses_are_read),
         cmocka_unit_test(no_part_of_a_head_is_a_message),
         cmocka_unit_test(the_session_description_of_many_parts_is_found),

@@ -616,6 +616,29 @@ static const struct row transfers[] = {
               "1 Release"}},
 };
 
+static const struct row evasions[] = {
+    {.name = "a tag that was chosen to be the other's takes no message out of the call",
+     .order = {CONTENT(A)},
+     .step = {BEGINS(1, A, A_NUMBER, B_NUMBER), ROUTE(1, B, B_NUMBER),
+              IN(1, A, "INVITE sip:" B_NUMBER "@h SIP/2.0\r\nFrom: <sip:x@h>;tag=b", "1 INVITE",
+                 SDP("a1")),
+              IN(1, B, "SIP/2.0 200 OK", "1 INVITE", SDP("b1")),
+              IN(1, A, "INVITE sip:b@h SIP/2.0", "2 INVITE", SDP("a2")),
+              IN(1, B, "SIP/2.0 200 OK", "2 INVITE", SDP("b2")), ENDS(1)},
+     .said = {"1 Origination +12125550102 12125550101", "1 Answer 12125550102", "1 CCOpen a1/b1",
+              "1 CCChange a2/b2", "1 CCClose", "1 Release"},
+     .copies = {"1< INVITE sip:" B_NUMBER "@h SIP/2.0", "1< INVITE sip:b@h SIP/2.0"},
+     .has_copies = true},
+    {.name = "nor does it when the other is outside",
+     .order = {CONTENT(A)},
+     .step = {BEGINS(1, A, A_NUMBER, B_NUMBER), ROUTE(1, OUT, B_NUMBER),
+              IN(1, A, "INVITE sip:" B_NUMBER "@h SIP/2.0\r\nFrom: <sip:x@h>;tag=b", "1 INVITE",
+                 SDP("a1")),
+              IN(1, OUT, "SIP/2.0 200 OK", "1 INVITE", SDP("b1")), ENDS(1)},
+     .said = {"1 Origination +12125550102 12125550101", "1 Answer 12125550102", "1 CCOpen a1/b1",
+              "1 CCClose", "1 Release"}},
+};
+
 static const struct row times[] = {
     {.name = "an order ends within a call: nothing after",
      .order = {{.type = LI_CONTENT, .line = A, .ends_us = 10 * SECOND}},
@@ -700,6 +723,12 @@ static void transfers_rows(void **state)
     run_all(transfers, N(transfers));
 }
 
+static void evasions_rows(void **state)
+{
+    (void)state;
+    run_all(evasions, N(evasions));
+}
+
 static void times_rows(void **state)
 {
     (void)state;
@@ -718,6 +747,7 @@ int main(void)
         cmocka_unit_test(over_delivery_rows), cmocka_unit_test(media_rows),
         cmocka_unit_test(ways_rows),          cmocka_unit_test(transfers_rows),
         cmocka_unit_test(times_rows),         cmocka_unit_test(outside_rows),
+        cmocka_unit_test(evasions_rows),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
