@@ -353,7 +353,8 @@ static void learn_setup(struct li_calls *c, struct li_call *call, const struct t
     call->invite_cseq = m->cseq;
     call->caller_tag = li_hash(m->from_tag);
     IGNORE(li_uri_read(m->uri, call->dialled_uri) ? E_OK : E_PARSE, "then the number alone counts");
-    if (a->line == 0 && li_uri_read(m->asserted.n > 0 ? m->asserted : m->from, a->uri)) {
+    if (a->line == 0 && !a->is_stranger &&
+        li_uri_read(m->asserted.n > 0 ? m->asserted : m->from, a->uri)) {
         li_say_begin(c, call); /* orders on that address */
     }
     name_callee(call);

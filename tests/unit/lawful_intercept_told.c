@@ -16,7 +16,7 @@
 #define SDP(name)                                                                                  \
     "v=0\r\ns=" name "\r\nm=audio 4000 RTP/SAVP 0\r\n"                                             \
     "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:" name "\r\n"
-enum { A = 7, B = 8, C = 9, OUT = 0 }; /* lines; OUT: trunk 3 */
+enum { A = 7, B = 8, C = 9, OUT = 0, NOBODY = 99 }; /* lines; OUT: trunk 3 */
 #define A_NUMBER "+12125550101"
 #define B_NUMBER "+12125550102"
 #define C_NUMBER "+12125550103"
@@ -215,9 +215,11 @@ static struct tap_record record(const struct world *w, const struct step *s)
 
     return (struct tap_record){
         .kind = kinds[(unsigned char)s->what],
-        .party = s->line != 0 ? TAP_LINE : TAP_GATEWAY,
-        .is_proven = true,
-        .line = s->line,
+        .party = s->line == NOBODY ? TAP_STRANGER
+                 : s->line != 0    ? TAP_LINE
+                                   : TAP_GATEWAY,
+        .is_proven = s->line != NOBODY,
+        .line = s->line != NOBODY ? s->line : 0,
         .trunk = s->line != 0 ? 0 : 3,
         .at_us = w->at_us,
         .remote = {4, (uint16_t)(5000 + s->line), {192, 0, 2, (uint8_t)s->line}}};
@@ -617,6 +619,12 @@ static const struct row transfers[] = {
 };
 
 static const struct row evasions[] = {
+    {.name = "who proved nothing is nobody, whatever it says of itself",
+     .order = {{.type = LI_CONTENT, .uri = "x@h"}},
+     .step = {BEGINS(1, NOBODY, "unproven 192.0.2.1", "911"), ROUTE(1, OUT, "911"),
+              IN(1, NOBODY, "INVITE sip:911@h SIP/2.0\r\nP-Asserted-Identity: <sip:x@h>",
+                 "1 INVITE", SDP("a1")),
+              IN(1, OUT, "SIP/2.0 200 OK", "1 INVITE", SDP("b1")), ENDS(1)}},
     {.name = "a tag that was chosen to be the other's takes no message out of the call",
      .order = {CONTENT(A)},
      .step = {BEGINS(1, A, A_NUMBER, B_NUMBER), ROUTE(1, B, B_NUMBER),
