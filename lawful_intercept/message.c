@@ -57,6 +57,7 @@ static const struct header_place places[] = {
     PLACE("Contact", "m", contact),
     PLACE("Refer-To", "r", refer_to),
     PLACE("Content-Type", "c", content_type),
+    PLACE("Content-Encoding", "e", coding),
     PLACE("Replaces", "Replaces", replaces),
     PLACE("P-Asserted-Identity", "P-Asserted-Identity", asserted),
     PLACE("Expires", "Expires", expires)};
@@ -205,68 +206,151 @@ out:
 
 /* ---- bodies ------------------------------------------------------------------------------------
  */
-static bool is_type(struct view content_type, struct view type)
+enum { MARKS_MAX = 8, MARK_MAX = 256 };
+
+/* subtype "": any. Blanks may stand around the slash (RFC 3261 section 25.1). */
+static bool is_type(struct view content_type, struct view type, struct view subtype)
 {
-    size_t end = 0;
+    size_t end = 0, slash = 0;
     struct view bare =
         view_find(content_type, ';', &end) ? view_sub(content_type, 0, end) : content_type;
 
-    return view_eq_nocase(view_trim(bare), type);
+    return view_find(bare, '/', &slash) &&
+           view_eq_nocase(view_trim(view_sub(bare, 0, slash)), type) &&
+           (subtype.n == 0 ||
+            view_eq_nocase(view_trim(view_sub(bare, slash + 1, bare.n)), subtype));
 }
 
-static bool find_text(struct view in, struct view text, size_t *at)
+static bool is_as_it_stands(struct view coding)
 {
-    const char *p = in.n > 0 ? memmem(in.p, in.n, text.p, text.n) : NULL;
-
-    *at = p != NULL ? (size_t)(p - in.p) : 0;
-    return p != NULL;
+    return coding.n == 0 || view_eq_nocase(coding, VIEW("7bit")) ||
+           view_eq_nocase(coding, VIEW("8bit")) || view_eq_nocase(coding, VIEW("binary")) ||
+           view_eq_nocase(coding, VIEW("identity"));
 }
 
-/* The body of a part whose type is application/sdp. */
-static struct view sdp_of_part(struct view part)
+struct part { /* of a body, or all of it */
+    struct view type, body;
+    bool is_packed;
+};
+
+static struct part part_of(struct view octets)
 {
-    struct view rest = part, line, type = VIEW("");
+    struct part p = {.type = VIEW("")};
+    struct view rest = octets, line;
 
     while (next_line(&rest, &line)) {
         struct view name, value;
-        if (split_header(line, &name, &value) && view_eq_nocase(name, VIEW("Content-Type"))) {
-            type = value;
+        if (!split_header(line, &name, &value)) {
+            continue;
+        }
+        if (view_eq_nocase(name, VIEW("Content-Type"))) {
+            p.type = value;
+        } else if (view_eq_nocase(name, VIEW("Content-Transfer-Encoding")) ||
+                   view_eq_nocase(name, VIEW("Content-Encoding"))) {
+            p.is_packed = p.is_packed || !is_as_it_stands(value);
         }
     }
-    return is_type(type, VIEW("application/sdp")) ? rest : VIEW("");
+    p.body = rest;
+    return p;
 }
 
-struct view li_message_sdp(const struct li_message *m)
+/* What stands in front of each part, of all multiparts that were met so far: a part within a part
+ * is found wherever it is. */
+struct marks {
+    char text[MARKS_MAX][MARK_MAX]; /* two dashes and the boundary */
+    unsigned n;
+};
+
+static void add_mark(struct marks *all, struct view content_type)
 {
-    char mark[80] = "--";
-    struct view boundary, rest = m->body, found = VIEW("");
+    struct view v = li_parameter(content_type, VIEW("boundary"));
+    bool is_quoted = v.n >= 2 && v.p[0] == '"' && v.p[v.n - 1] == '"';
+    char *mark = all->text[all->n % MARKS_MAX];
+    size_t n = 2;
+
+    v = is_quoted ? view_sub(v, 1, v.n - 2) : v;
+    if (v.n == 0 || v.n > MARK_MAX - 3) {
+        return;
+    }
+    mark[0] = mark[1] = '-';
+    for (size_t i = 0; i < v.n; i++) {
+        i += is_quoted && v.p[i] == '\\' && i + 1 < v.n;
+        mark[n++] = v.p[i];
+    }
+    mark[n] = 0;
+    all->n++;
+}
+
+/* How long the mark at the beginning of a line is; 0: there is none, or one of a longer boundary.
+ */
+static size_t mark_at(const struct marks *all, struct view in)
+{
+    for (unsigned i = 0; i < all->n && i < MARKS_MAX; i++) {
+        struct view mark = view_of(all->text[i]);
+        struct view behind = view_sub(in, mark.n, 2);
+        if (view_starts(in, mark) && (behind.n == 0 || strchr(" \t\r\n", behind.p[0]) != NULL ||
+                                      view_eq(behind, VIEW("--")))) {
+            return mark.n;
+        }
+    }
+    return 0;
+}
+
+/* The next line that is a mark (RFC 2046 section 5.1.1). */
+static bool find_mark(const struct marks *all, struct view in, size_t *out_at, size_t *out_n)
+{
     size_t at = 0, end = 0;
 
-    if (is_type(m->content_type, VIEW("application/sdp"))) {
-        return m->body;
+    while (at < in.n) {
+        struct view rest = view_sub(in, at, in.n);
+        *out_n = view_starts(rest, VIEW("--")) ? mark_at(all, rest) : 0;
+        if (*out_n > 0) {
+            *out_at = at;
+            return true;
+        }
+        at += view_find(rest, '\n', &end) ? end + 1 : rest.n;
     }
-    boundary = li_parameter(m->content_type, VIEW("boundary"));
-    if (boundary.n >= 2 && boundary.p[0] == '"' && boundary.p[boundary.n - 1] == '"') {
-        boundary = view_sub(boundary, 1, boundary.n - 2);
-    }
-    if (!view_starts_nocase(m->content_type, VIEW("multipart/")) || boundary.n == 0 ||
-        view_to_cstr(boundary, mark + 2, sizeof mark - 2) != E_OK) {
-        return VIEW("");
-    }
-    while (found.n == 0 && find_text(rest, view_of(mark), &at)) {
-        rest = view_sub(rest, at + strlen(mark), rest.n);
+    return false;
+}
+
+static struct view sdp_of_parts(const struct part *whole)
+{
+    struct marks all = {.n = 0};
+    struct view rest = whole->body, found = VIEW("");
+    size_t at = 0, n = 0;
+
+    add_mark(&all, whole->type);
+    while (found.n == 0 && find_mark(&all, rest, &at, &n)) {
+        struct part one;
+        rest = view_sub(rest, at + n, rest.n);
         if (view_starts(rest, VIEW("\r\n"))) {
             rest = view_sub(rest, 2, rest.n);
         }
-        if (!find_text(rest, view_of(mark), &end)) {
+        if (!find_mark(&all, rest, &at, &n)) {
             break;
         }
-        found = sdp_of_part(view_sub(rest, 0, end));
+        one = part_of(view_sub(rest, 0, at));
+        if (is_type(one.type, VIEW("multipart"), VIEW(""))) {
+            add_mark(&all, one.type);
+        } else if (!one.is_packed && is_type(one.type, VIEW("application"), VIEW("sdp"))) {
+            found = one.body;
+        }
     }
     if (found.n >= 2 && memcmp(found.p + found.n - 2, "\r\n", 2) == 0) {
         found.n -= 2; /* belongs to the boundary; what stays ends its own line */
     }
     return found;
+}
+
+struct view li_message_sdp(const struct li_message *m)
+{
+    struct part p = {m->content_type, m->body, !is_as_it_stands(m->coding)};
+
+    if (!p.is_packed && is_type(p.type, VIEW("application"), VIEW("sdp"))) {
+        return p.body;
+    }
+    return !p.is_packed && is_type(p.type, VIEW("multipart"), VIEW("")) ? sdp_of_parts(&p)
+                                                                        : VIEW("");
 }
 
 struct view li_user_of(struct view uri)
@@ -296,6 +380,16 @@ struct view li_user_of(struct view uri)
 
 /* ---- without content ---------------------------------------------------------------------------
  */
+static bool has_word(struct view line, struct view word)
+{
+    for (size_t i = 0; i + word.n <= line.n; i++) {
+        if (view_eq_nocase(view_sub(line, i, word.n), word)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static bool is_key_line(struct view line)
 {
     static const char *const begins[] = {
@@ -307,7 +401,20 @@ static bool is_key_line(struct view line)
             return true;
         }
     }
-    return false;
+    /* As a capability (RFC 5939), or in whatever attribute it stands. */
+    return view_starts_nocase(line, VIEW("a=acap:")) || has_word(line, VIEW("inline:"));
+}
+
+/* Ends by CR, LF or both: each is a line end to somebody. */
+static struct view sdp_line(struct view sdp)
+{
+    size_t n = 0;
+
+    while (n < sdp.n && sdp.p[n] != '\r' && sdp.p[n] != '\n') {
+        n++;
+    }
+    n += n + 1 < sdp.n && sdp.p[n] == '\r' && sdp.p[n + 1] == '\n';
+    return view_sub(sdp, 0, n + 1);
 }
 
 size_t li_sdp_without_keys(struct view sdp, char *dst)
@@ -315,8 +422,7 @@ size_t li_sdp_without_keys(struct view sdp, char *dst)
     size_t n = 0;
 
     while (sdp.n > 0) {
-        size_t end = 0;
-        struct view line = view_find(sdp, '\n', &end) ? view_sub(sdp, 0, end + 1) : sdp;
+        struct view line = sdp_line(sdp);
         if (!is_key_line(line)) {
             memcpy(dst + n, line.p, line.n);
             n += line.n;
@@ -329,26 +435,34 @@ size_t li_sdp_without_keys(struct view sdp, char *dst)
 /* Headers that go: they tell a place, carry words, or are of a body that is another one now. */
 static bool is_left_out(struct view name)
 {
-    static const char *const all[] = {"Geolocation",
-                                      "Geolocation-Routing",
-                                      "Geolocation-Error",
-                                      "P-Access-Network-Info",
+    static const char *const all[] = {"P-Access-Network-Info",
                                       "Cellular-Network-Info",
                                       "P-Visited-Network-ID",
                                       "Subject",
                                       "s",
                                       "User-to-User",
-                                      "Content-Length",
                                       "l",
-                                      "Content-Type",
                                       "c",
-                                      "Content-Disposition",
-                                      "Content-Encoding",
                                       "e",
+                                      "Call-Info",
                                       "MIME-Version"};
 
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
         if (view_eq_nocase(name, view_of(all[i]))) {
+            return true;
+        }
+    }
+    return view_starts_nocase(name, VIEW("Content-")) ||
+           view_starts_nocase(name, VIEW("Geolocation"));
+}
+
+/* In which a session description says how to talk; in others it would be what is said. */
+static bool has_media(const struct li_message *m)
+{
+    static const char *const all[] = {"INVITE", "ACK", "PRACK", "UPDATE", "OPTIONS"};
+
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
+        if (view_eq(m->method, view_of(all[i]))) {
             return true;
         }
     }
@@ -358,7 +472,7 @@ static bool is_left_out(struct view name)
 enum err li_message_without_content(const struct li_message *m, char *dst, size_t dst_bytes,
                                     size_t *out_n)
 {
-    struct view sdp = li_message_sdp(m), rest = m->head;
+    struct view sdp = has_media(m) ? li_message_sdp(m) : VIEW(""), rest = m->head;
     size_t n = 0, tail = 0;
     char head[LI_BARE_MORE];
 

@@ -23,13 +23,14 @@ struct li_message {
     struct view call_id, branch; /* of the topmost Via */
     struct view from, to;        /* whole values */
     struct view from_tag, to_tag;
-    struct view contact, refer_to, content_type, replaces, asserted, expires;
+    struct view contact, refer_to, content_type, coding, replaces, asserted, expires;
     struct view head, body; /* head: with its empty line */
 };
 
 /* E_PARSE: neither a request nor a response, or no empty line. */
 MUST_CHECK enum err li_message_read(struct view octets, struct li_message *out);
-/* The session description: the body, or the first part of a multipart one that is one; empty. */
+/* The session description: the body, or the first part of a multipart one that is one, within
+ * others too; empty. One that is packed (base64, gzip) is none. */
 struct view li_message_sdp(const struct li_message *m);
 /* User part of a URI or name-addr: "sip:+12125550101@x" gives "+12125550101"; tel: too. */
 struct view li_user_of(struct view uri);
@@ -40,15 +41,15 @@ bool li_find_bare(struct view v, char c, size_t *out_at);
 struct view li_parameter(struct view value, struct view name);
 
 /* A session description without what decrypts its media: lines a=crypto, k=, a=key-mgmt,
- * a=zrtp-hash, X-pc-secret and others of that kind (pen register: 47 USC 1002(a)(2)). dst holds
- * sdp.n. */
+ * a=zrtp-hash, X-pc-secret, a=acap and others of that kind (pen register: 47 USC 1002(a)(2)). dst
+ * holds sdp.n. */
 size_t li_sdp_without_keys(struct view sdp, char *dst);
 
 /* A message for an order that is not for content: without media keys, without bodies but a session
  * description (of a multipart body that part alone), without headers that tell a place
- * (Geolocation, P-Access-Network-Info) or carry words (Subject, User-to-User), Content-Type and
- * Content-Length set right. E_RANGE: dst is too small (m.head.n + m.body.n + LI_BARE_MORE is
- * enough). */
+ * (Geolocation, P-Access-Network-Info) or carry words (Subject, User-to-User, Call-Info),
+ * Content-Type and Content-Length set right. E_RANGE: dst is too small (m.head.n + m.body.n +
+ * LI_BARE_MORE is enough). */
 MUST_CHECK enum err li_message_without_content(const struct li_message *m, char *dst,
                                                size_t dst_bytes, size_t *out_n);
 

@@ -13,6 +13,8 @@
 
 #define SDP  "v=0\r\ns=-\r\nt=0 0\r\nm=audio 4000 RTP/SAVP 0\r\n"
 #define KEYS "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:c2VjcmV0\r\nk=base64:c2VjcmV0\r\n"
+#define HIDDEN                                                                                     \
+    "a=acap:1 crypto:1 AES_CM_128_HMAC_SHA1_80 inline:c2VjcmV0\r\na=x:1 INLINE:c2VjcmV0\r\n"
 #define OTHER                                                                                      \
     "A=Crypto:2 x\r\na=key-mgmt:mikey c2VjcmV0\r\na=zrtp-hash:1.10 "                               \
     "c2VjcmV0\r\na=X-pc-secret:s\r\n"
@@ -117,13 +119,64 @@ static void the_session_description_of_many_parts_is_found(void **state)
     assert_int_equal(li_message_sdp(&m).n, 0);
 }
 
+static struct view sdp_of(const char *type, const char *body)
+{
+    static char text[2048];
+    struct li_message m;
+
+    snprintf(text, sizeof text, "INVITE sip:b@h SIP/2.0\r\n%s\r\n\r\n%s", type, body);
+    assert_int_equal(li_message_read(view_of(text), &m), E_OK);
+    return li_message_sdp(&m);
+}
+
+#define PART "Content-Type: application/sdp\r\n\r\n"
+#define LONG                                                                                       \
+    "0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567"
+static void no_form_of_a_body_hides_the_session_description(void **state)
+{
+    (void)state;
+    static const char *const row[][2] = {
+        {"c: Application / Sdp ;x=y", SDP},
+        {"Content-Type: multipart/mixed;boundary=\"a,b\"", "--a,b\r\n" PART SDP "\r\n--a,b--"},
+        {"Content-Type: multipart / mixed;boundary=\"\\a\"", "--a\r\n" PART SDP "\r\n--a--"},
+        {"Content-Type: multipart/mixed;boundary=" LONG,
+         "--" LONG "\r\n" PART SDP "\r\n--" LONG "--"},
+        {"Content-Type: multipart/mixed;boundary=x",
+         "--x\r\nContent-Type: multipart/mixed;boundary=z\r\n\r\n--z--\r\n"
+         "--x\r\nContent-Type: multipart/alternative;boundary=xy\r\n\r\n--xy\r\n" PART SDP
+         "\r\n--xy--\r\n--x--"},
+    };
+
+    for (size_t i = 0; i < sizeof row / sizeof row[0]; i++) {
+        assert_true(view_eq(sdp_of(row[i][0], row[i][1]), VIEW(SDP)));
+    }
+    assert_true(view_eq(sdp_of("Content-Type: multipart/mixed;boundary=x",
+                               "--x\r\n" PART "v=0\r\ns=--x\r\n" KEYS "\r\n--x--"),
+                        VIEW("v=0\r\ns=--x\r\n" KEYS)));
+}
+
+/* For a pen register it would be keys that nobody took out. */
+static void what_is_packed_is_no_session_description(void **state)
+{
+    (void)state;
+    assert_int_equal(sdp_of("Content-Type: application/sdp\r\ne: gzip", SDP).n, 0);
+    assert_true(view_eq(sdp_of("Content-Type: application/sdp\r\ne: identity", SDP), VIEW(SDP)));
+    assert_int_equal(sdp_of("Content-Type: multipart/mixed;boundary=x",
+                            "--x\r\nContent-Transfer-Encoding: base64\r\n" PART
+                            "dj0wDQphPWNyeXB0bzo=\r\n--x--")
+                         .n,
+                     0);
+}
+
 static void keys_are_taken_out(void **state)
 {
     (void)state;
     char out[512];
-    size_t n = li_sdp_without_keys(VIEW(SDP KEYS OTHER "a=sendrecv\r\n"), out);
+    size_t n = li_sdp_without_keys(VIEW(SDP KEYS OTHER HIDDEN "a=sendrecv\r\n"), out);
 
     assert_true(view_eq(view_from(out, n), VIEW(SDP "a=sendrecv\r\n")));
+    n = li_sdp_without_keys(VIEW("v=0\ra=crypto:1 x\rs=-\r\n"), out); /* bare CR */
+    assert_true(view_eq(view_from(out, n), VIEW("v=0\rs=-\r\n")));
     n = li_sdp_without_keys(VIEW(SDP "a=crypto:1"), out); /* without a line's end */
     assert_true(view_eq(view_from(out, n), VIEW(SDP)));
 }
@@ -155,6 +208,10 @@ static void what_is_content_or_tells_a_place_is_left_out(void **state)
         "P-Access-Network-Info: a\r\ns: hello\r\nContent-Type: application/sdp\r\n"
         "l: 999\r\n\r\n" SDP KEYS,
         want);
+    without_content("MESSAGE sip:b@h SIP/2.0\r\nc: application/sdp\r\nContent-Language: fr\r\n"
+                    "Call-Info: <http://h/>;call-reason=\"hello\"\r\nGeolocation-X: <sip:x>\r\n"
+                    "To: <sip:b@h>\r\n\r\ns=hello\r\n",
+                    "MESSAGE sip:b@h SIP/2.0\r\nTo: <sip:b@h>\r\nContent-Length: 0\r\n\r\n");
     without_content(
         "MESSAGE sip:b@h SIP/2.0\r\nSubject: hello\r\nc: text/plain\r\nTo: <sip:b@h>\r\n"
         "Content-Length: 5\r\n\r\nhello",
@@ -178,6 +235,8 @@ int main(void)
         cmocka_unit_test(responses_are_read),
         cmocka_unit_test(no_part_of_a_head_is_a_message),
         cmocka_unit_test(the_session_description_of_many_parts_is_found),
+        cmocka_unit_test(no_form_of_a_body_hides_the_session_description),
+        cmocka_unit_test(what_is_packed_is_no_session_description),
         cmocka_unit_test(keys_are_taken_out),
         cmocka_unit_test(what_is_content_or_tells_a_place_is_left_out),
     };
