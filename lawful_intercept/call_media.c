@@ -44,6 +44,14 @@ static void forget_offer(struct li_side_state *s)
     s->is_offer_in_answer = false;
 }
 
+/* One that no 2xx confirmed. */
+static void forget_early_answer(struct li_side_state *s)
+{
+    if (s->offer_cseq == 0) {
+        forget_offer(s);
+    }
+}
+
 static void forget_forks(struct li_call *call)
 {
     for (unsigned i = 0; i < call->n_forks; i++) {
@@ -121,6 +129,21 @@ static enum li_media learn_setup_response(struct li_call *call, const struct li_
 
 /* ---- offers and answers ------------------------------------------------------------------------
  */
+/* What the callee holds since UPDATE or PRACK is what its early dialog has. */
+static void keep_fork(struct li_call *call, const struct li_message *m)
+{
+    const struct li_sdp *now = &call->side[LI_CALLEE].sdp;
+    uint64_t tag = li_hash(m->from_tag);
+
+    tag = tag == call->caller_tag ? li_hash(m->to_tag) : tag;
+    for (unsigned i = 0; now->p != NULL && i < call->n_forks; i++) {
+        if (call->fork[i].tag == tag) {
+            IGNORE(li_sdp_set(&call->fork[i].sdp, view_from(now->p, now->n)) ? E_OK : E_NOTFOUND,
+                   "it has it already");
+        }
+    }
+}
+
 static bool agree(struct li_side_state *s)
 {
     bool changed = s->offer.p != NULL && li_sdp_set(&s->sdp, view_from(s->offer.p, s->offer.n));
@@ -148,11 +171,21 @@ static enum li_media learn_request(struct li_call *call, const struct li_message
             IGNORE(li_sdp_set(&s->sdp, sdp) ? E_OK : E_NOTFOUND, "the first of the call");
             return LI_MEDIA_SAME;
         }
+        if (sdp.n == 0 && view_eq(m->method, VIEW("UPDATE"))) {
+            return LI_MEDIA_SAME; /* of the session's time (RFC 4028), and of no media */
+        }
         forget_offer(s);
         IGNORE(li_sdp_set(&s->offer, sdp) ? E_OK : E_NOTFOUND, "without one it asks for one");
         s->offer_cseq = m->cseq;
     }
     return changed ? LI_MEDIA_CHANGED : LI_MEDIA_SAME;
+}
+
+/* Whether a response may hold an answer; a PRACK may have asked for it (RFC 3262 section 5). */
+static bool may_answer(const struct li_message *m)
+{
+    return view_eq(m->method, VIEW("INVITE")) || view_eq(m->method, VIEW("UPDATE")) ||
+           view_eq(m->method, VIEW("PRACK"));
 }
 
 static enum li_media learn_response(struct li_call *call, const struct li_message *m,
@@ -162,15 +195,25 @@ static enum li_media learn_response(struct li_call *call, const struct li_messag
     bool is_asked = s->offer_cseq == m->cseq && s->offer_cseq != 0;
     bool changed = false;
 
-    if (m->status < 200 ||
-        !(view_eq(m->method, VIEW("INVITE")) || view_eq(m->method, VIEW("UPDATE")))) {
+    if (!may_answer(m) || m->status == 100) {
         return LI_MEDIA_SAME;
+    }
+    if (view_eq(m->method, VIEW("PRACK"))) {
+        changed = is_in && m->status >= 200 && m->status < 300 && li_sdp_set(&other->sdp, sdp);
+        return changed ? LI_MEDIA_CHANGED : LI_MEDIA_SAME;
     }
     if (!is_asked) {
         return LI_MEDIA_SAME; /* of the second copy of a response everything is known */
     }
+    if (m->status < 200) { /* the answer to a re-INVITE may come early, and not again in the 2xx */
+        if (is_in && other->offer_cseq == 0) {
+            IGNORE(li_sdp_set(&other->offer, sdp) ? E_OK : E_NOTFOUND, "there was none, or it was");
+        }
+        return LI_MEDIA_SAME;
+    }
     if (m->status >= 300) {
         forget_offer(s);
+        forget_early_answer(other);
         return LI_MEDIA_SAME;
     }
     if (s->offer.p == NULL) { /* what it asked for is in the answer: the ACK agrees */
@@ -182,7 +225,11 @@ static enum li_media learn_response(struct li_call *call, const struct li_messag
         return LI_MEDIA_SAME;
     }
     changed = agree(s);
+    if (sdp.n == 0 && other->offer_cseq == 0) {
+        changed = agree(other) || changed;
+    }
     changed = li_sdp_set(&other->sdp, sdp) || changed;
+    forget_early_answer(other);
     return changed ? LI_MEDIA_CHANGED : LI_MEDIA_SAME;
 }
 
@@ -192,12 +239,18 @@ enum li_media li_media_learn(struct li_call *call, const struct tap_record *r,
     struct view sdp = li_message_sdp(m);
     bool is_in = r->kind == TAP_MESSAGE_IN;
     enum li_side asker = is_in == m->is_request ? side : (enum li_side)(1 - (int)side);
+    enum li_media media = LI_MEDIA_SAME;
 
-    if (m->is_request) {
-        return is_in ? learn_request(call, m, side, sdp) : LI_MEDIA_SAME;
-    }
-    if (li_is_setup(call, m, asker)) {
+    if (!m->is_request && li_is_setup(call, m, asker)) {
         return learn_setup_response(call, m, is_in, sdp);
     }
-    return learn_response(call, m, asker, is_in, sdp);
+    if (!m->is_request) {
+        media = learn_response(call, m, asker, is_in, sdp);
+    } else if (is_in) {
+        media = learn_request(call, m, side, sdp);
+    }
+    if (media == LI_MEDIA_CHANGED) {
+        keep_fork(call, m);
+    }
+    return media;
 }

@@ -15,7 +15,7 @@ enum {
     LI_TEXT_BYTES = 64,
     LI_SEEN = 16,           /* hashes of the last messages of a call */
     LI_SEEN_OUTSIDE = 4096, /* of messages outside of calls */
-    LI_FORKS = 8,           /* early dialogs of one call whose session descriptions are kept */
+    LI_FORKS = 16,          /* early dialogs of one call: headgate has no more (DIALOGS_MAX) */
     LI_REFERRALS = 64,      /* transfers that are under way */
     LI_OVER_S = 40,         /* what crosses the end of a call still belongs to it: 64*T1 and more */
     LI_REFERRAL_S = 180,
