@@ -106,6 +106,12 @@ static enum li_media learn_setup_response(struct li_call *call, const struct li_
     struct li_fork *f = NULL;
     bool changed = false;
 
+    if (call->is_answered && is_in && m->status < 300 && m->status >= 200 &&
+        tag != call->answer_tag) { /* another phone did so too: the caller chooses */
+        f = fork_of(call, tag);
+        IGNORE(f != NULL && li_sdp_set(&f->sdp, sdp) ? E_OK : E_NOTFOUND, "it has it already");
+        return LI_MEDIA_SAME;
+    }
     if (call->is_answered || m->status >= 300 || m->status == 100) {
         return LI_MEDIA_SAME;
     }
@@ -129,19 +135,53 @@ static enum li_media learn_setup_response(struct li_call *call, const struct li_
 
 /* ---- offers and answers ------------------------------------------------------------------------
  */
+static uint64_t callee_tag(const struct li_call *call, const struct li_message *m)
+{
+    uint64_t tag = li_hash(m->from_tag);
+
+    return tag == call->caller_tag ? li_hash(m->to_tag) : tag;
+}
+
 /* What the callee holds since UPDATE or PRACK is what its early dialog has. */
 static void keep_fork(struct li_call *call, const struct li_message *m)
 {
     const struct li_sdp *now = &call->side[LI_CALLEE].sdp;
-    uint64_t tag = li_hash(m->from_tag);
+    uint64_t tag = callee_tag(call, m);
 
-    tag = tag == call->caller_tag ? li_hash(m->to_tag) : tag;
     for (unsigned i = 0; now->p != NULL && i < call->n_forks; i++) {
         if (call->fork[i].tag == tag) {
             IGNORE(li_sdp_set(&call->fork[i].sdp, view_from(now->p, now->n)) ? E_OK : E_NOTFOUND,
                    "it has it already");
         }
     }
+}
+
+/* Of several phones that answered one goes: if it was the first, another one stays. */
+static bool part_from(struct li_call *call, const struct li_message *m)
+{
+    uint64_t tag = callee_tag(call, m);
+    struct li_fork *last = call->n_forks > 0 ? &call->fork[call->n_forks - 1] : NULL;
+    bool changed = false;
+
+    if (last == NULL || !call->is_answered) {
+        return false;
+    }
+    if (tag == call->answer_tag) {
+        call->answer_tag = last->tag;
+        changed = last->sdp.p != NULL &&
+                  li_sdp_set(&call->side[LI_CALLEE].sdp, view_from(last->sdp.p, last->sdp.n));
+        tag = last->tag;
+    }
+    for (unsigned i = 0; i < call->n_forks; i++) {
+        if (call->fork[i].tag == tag) {
+            li_sdp_free(&call->fork[i].sdp);
+            call->fork[i] = *last;
+            *last = (struct li_fork){.tag = 0};
+            call->n_forks--;
+            break;
+        }
+    }
+    return changed;
 }
 
 static bool agree(struct li_side_state *s)
@@ -166,6 +206,8 @@ static enum li_media learn_request(struct li_call *call, const struct li_message
         changed = li_sdp_set(&s->sdp, sdp) || changed;
     } else if (view_eq(m->method, VIEW("PRACK"))) { /* an answer, mostly */
         changed = li_sdp_set(&s->sdp, sdp);
+    } else if (view_eq(m->method, VIEW("BYE"))) {
+        changed = part_from(call, m);
     } else if (view_eq(m->method, VIEW("INVITE")) || view_eq(m->method, VIEW("UPDATE"))) {
         if (li_is_setup(call, m, side) && !call->is_answered) {
             IGNORE(li_sdp_set(&s->sdp, sdp) ? E_OK : E_NOTFOUND, "the first of the call");
