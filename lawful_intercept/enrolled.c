@@ -118,7 +118,11 @@ static void keep(struct li_enrolled *e, struct held *h, const struct tap_record 
         drop(e, &e->first);
         forgotten(e);
     }
-    k = h->n < CALL_RECORDS_MAX && e->octets + n <= OCTETS_MAX ? mem_zalloc(sizeof *k + n) : NULL;
+    /* Without its end a call would be told as one that goes on for hours. */
+    k = (h->n < CALL_RECORDS_MAX || (r->kind == TAP_CALL_END && h->ended_us == 0)) &&
+                e->octets + n <= OCTETS_MAX
+            ? mem_zalloc(sizeof *k + n)
+            : NULL;
     if (k == NULL) {
         forgotten(e);
         return;

@@ -267,6 +267,24 @@ static void an_end_before_the_enrolments_is_no_loss(void **state)
     assert_int_equal(facts(w).calls, 0);
 }
 
+/* Nor are many messages before it. */
+static void what_a_caller_sends_pushes_no_end_away(void **state)
+{
+    struct world *w = *state;
+    char cseq[24];
+
+    order(w, LI_CONTENT, ALICE);
+    talk(w, ID);
+    for (unsigned i = 0; i < 80; i++) {
+        snprintf(cseq, sizeof cseq, "%u INFO", 10 + i);
+        message(w, ID, TAP_MESSAGE_IN, "INFO sip:611@h SIP/2.0", cseq, "");
+    }
+    hang_up(w, ID);
+    enrolled(w, ID, ALICE);
+    assert_int_equal(count(w, "1 CCClose"), 1);
+    assert_string_equal(w->said[w->n - 1], "1 Release");
+}
+
 static void pen_registers_and_others_get_no_keys(void **state)
 {
     struct world *w = *state;
@@ -439,6 +457,7 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, make_world, leave_world)
     const struct CMUnitTest tests[] = {T(a_call_is_told_when_its_line_is_known),
                                        T(an_end_before_the_enrolments_is_no_loss),
+                                       T(what_a_caller_sends_pushes_no_end_away),
                                        T(pen_registers_and_others_get_no_keys),
                                        T(what_became_nobodys_is_forgotten),
                                        T(keys_that_do_not_open_raise_an_alarm),
