@@ -11,6 +11,15 @@ enum { CALLS_MAX = 65536, SWEEP_US = 5000000, DUE_US = 2000000 };
 
 /* ---- life --------------------------------------------------------------------------------------
  */
+static enum err make_seen_key(struct li_calls *c)
+{
+    uint8_t hash[SHA256_BYTES] = {0};
+    enum err e = hmac_sha256(c->key, VIEW("seen"), hash);
+
+    memcpy(c->seen_key, hash, sizeof c->seen_key);
+    return e;
+}
+
 enum err li_calls_new(const struct li_calls_cfg *cfg, struct li_calls **out)
 {
     struct li_calls *c = mem_zalloc(sizeof *c);
@@ -33,6 +42,7 @@ enum err li_calls_new(const struct li_calls_cfg *cfg, struct li_calls **out)
         TRY(FAIL(E_NOMEM));
     }
     TRY(secret_set(c->key, cfg->key->b, cfg->key->n));
+    TRY(make_seen_key(c));
     *out = c;
     c = NULL;
 out:
@@ -309,15 +319,15 @@ static enum li_side side_of(const struct li_call *call, const struct tap_record 
                                                                                  : LI_CALLEE;
 }
 
-static uint64_t hash_of(const struct tap_record *r)
+static uint64_t hash_of(const struct li_calls *c, const struct tap_record *r)
 {
-    return li_hash(r->text[1]) ^ (uint64_t)r->kind ^ r->line << 8 ^ r->trunk << 40;
+    return siphash64(c->seen_key, r->text[1]) ^ (uint64_t)r->kind ^ r->line << 8 ^ r->trunk << 40;
 }
 
 /* True: these octets went that way before. */
-static bool is_again(struct li_call *call, const struct tap_record *r)
+static bool is_again(const struct li_calls *c, struct li_call *call, const struct tap_record *r)
 {
-    uint64_t hash = hash_of(r);
+    uint64_t hash = hash_of(c, r);
 
     for (unsigned i = 0; i < LI_SEEN; i++) {
         if (call->seen[i] == hash) {
@@ -330,7 +340,7 @@ static bool is_again(struct li_call *call, const struct tap_record *r)
 
 static bool is_again_outside(struct li_calls *c, const struct tap_record *r)
 {
-    uint64_t hash = hash_of(r);
+    uint64_t hash = hash_of(c, r);
     uint64_t *place = &c->seen[2 * (hash % LI_SEEN_OUTSIDE)];
     bool again = place[0] == hash && r->at_us < place[1] + LI_OVER_S * 1000000ull;
 
@@ -401,7 +411,7 @@ static void on_message(struct li_calls *c, struct li_call *call, const struct ta
             li_copy_other(c, r, &m);
             li_say_other(c, r, &m);
         }
-    } else if (!is_again(call, r)) {
+    } else if (!is_again(c, call, r)) {
         on_call_message(c, call, r, &m);
     }
 }
