@@ -255,7 +255,7 @@ enum err tap_next(struct tap_reader *t, unsigned ring, struct tap_record *out, u
         *number = w.number;
         r->at += w.bytes;
         r->number = w.number;
-        memcpy(&w, t->record, sizeof w);
+        /* w as it was checked: the ring is not ours, and may have another one by now. */
         show(&w, t->record + sizeof w, out);
         return E_OK;
     }

@@ -1,3 +1,4 @@
+#include <fcntl.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -7,11 +8,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 /* after the standard headers it needs */
 #include <cmocka.h>
 
+#include "lawful_intercept/tap_file.h"
 #include "lawful_intercept/tap_read.h"
 
 struct place {
@@ -285,11 +288,72 @@ static void no_record_is_torn(void **state)
     tap_close(t);
 }
 
+struct liar { /* changes how long a text is while it is read */
+    _Atomic uint32_t *text_n;
+    uint32_t honest;
+    atomic_bool is_over;
+};
+
+static void *lie(void *arg)
+{
+    struct liar *l = arg;
+
+    while (!atomic_load_explicit(&l->is_over, memory_order_relaxed)) {
+        atomic_store_explicit(l->text_n, UINT32_MAX, memory_order_relaxed);
+        atomic_store_explicit(l->text_n, l->honest, memory_order_relaxed);
+    }
+    return NULL;
+}
+
+/* Nor may a program that was taken over write past a reader's memory. */
+static void what_was_checked_is_what_is_read(void **state)
+{
+    struct place *p = *state;
+    const struct tap_position begin = {{0}, {0}, {0}};
+    struct tap_record got, one = {.kind = TAP_CALL_BEGIN, .text = {VIEW("id"), VIEW("0123456789")}};
+    struct tap_position at;
+    struct liar l = {.honest = 10};
+    struct tap *t = NULL;
+    pthread_t thread;
+    size_t bytes = 2 * TAP_PAGE + TAP_RING_MIN;
+    char *file = NULL;
+    int fd = -1;
+
+    assert_int_equal(tap_open(p->path, "", 1, TAP_RING_MIN, &t), E_OK);
+    tap_write(tap_ring_of(t, 0), &one);
+    fd = open(p->path, O_RDWR | O_CLOEXEC);
+    file = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    assert_ptr_not_equal(file, MAP_FAILED);
+    l.text_n = (void *)(file + 2 * TAP_PAGE + offsetof(struct tap_wire, text_n) + sizeof(uint32_t));
+    assert_int_equal(pthread_create(&thread, NULL, lie, &l), 0);
+    for (unsigned i = 0; i < 300; i++) {
+        struct tap_reader *reader = NULL;
+        uint64_t number = 0, lost = 0;
+        enum err e = E_OK;
+        assert_int_equal(tap_attach(p->path, &reader), E_OK);
+        tap_position_of(reader, &at);
+        for (unsigned k = 0; k < 1000 && e == E_OK; k++) {
+            e = tap_next(reader, 0, &got, &number, &lost);
+            assert_true(e != E_OK || got.text[1].n == l.honest);
+            memcpy(at.at, begin.at, sizeof at.at);
+            memcpy(at.number, begin.number, sizeof at.number);
+            assert_true(tap_resume(reader, &at));
+        }
+        tap_detach(reader);
+    }
+    atomic_store(&l.is_over, true);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    munmap(file, bytes);
+    close(fd);
+    tap_close(t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(orders_of_others_are_not_read, make_place, leave_place),
         cmocka_unit_test_setup_teardown(a_record_comes_as_it_was_written, make_place, leave_place),
+        cmocka_unit_test_setup_teardown(what_was_checked_is_what_is_read, make_place, leave_place),
         cmocka_unit_test_setup_teardown(what_was_overwritten_is_counted, make_place, leave_place),
         cmocka_unit_test_setup_teardown(reading_goes_on_where_it_was, make_place, leave_place),
         cmocka_unit_test_setup_teardown(a_long_record_is_cut, make_place, leave_place),
