@@ -123,7 +123,6 @@ struct li_calls {
     struct li_call **all; /* in no order */
     size_t n, n_over;
     struct li_referral referral[LI_REFERRALS];
-    unsigned n_referrals;
     uint8_t seen_key[16]; /* of hashes of messages: who writes them must not find two alike */
     uint64_t *seen; /* hash and second of messages outside of calls, LI_SEEN_OUTSIDE of each */
     uint64_t told, forgotten;

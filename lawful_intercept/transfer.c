@@ -4,13 +4,18 @@
 
 #include "lawful_intercept/calls_int.h"
 
-/* What is dialled of a user part: no visual separators. */
+enum { OF_ONE_CALL = 8 }; /* of LI_REFERRALS */
+
+/* What is dialled of a user part, as headgate reads it: escapes undone, no visual separators. */
 static void digits_of(struct view user, char out[LI_TEXT_BYTES])
 {
     size_t n = 0;
 
     for (size_t i = 0; i < user.n && n < LI_TEXT_BYTES - 1; i++) {
         char c = user.p[i];
+        if (c == '%' && hex_get(view_sub(user, i + 1, 2), &c, 1) == E_OK) {
+            i += 2;
+        }
         if (c != '-' && c != '.' && c != '(' && c != ')' && c != ' ') {
             out[n++] = c;
         }
@@ -20,16 +25,37 @@ static void digits_of(struct view user, char out[LI_TEXT_BYTES])
 
 /* ---- REFER -------------------------------------------------------------------------------------
  */
+/* A free place, or that of the oldest one: of this call when it has its share, so that nobody
+ * pushes away what others asked for. */
+static struct li_referral *place_for(struct li_calls *c, const struct li_call *call)
+{
+    struct li_referral *oldest = &c->referral[0], *own = NULL;
+    unsigned n_own = 0;
+
+    for (unsigned i = 0; i < LI_REFERRALS; i++) {
+        struct li_referral *r = &c->referral[i];
+        if (r->at_us + LI_REFERRAL_S * 1000000ull < c->now_us) {
+            r->at_us = 0;
+        }
+        if (r->at_us != 0 && strcmp(r->call, call->id) == 0) {
+            n_own++;
+            own = own == NULL || r->at_us < own->at_us ? r : own;
+        }
+        oldest = r->at_us < oldest->at_us ? r : oldest;
+    }
+    return n_own >= OF_ONE_CALL ? own : oldest;
+}
+
 void li_note_referral(struct li_calls *c, const struct li_call *call, enum li_side by,
                       const struct li_message *m)
 {
     const struct li_side_state *who = &call->side[1 - (int)by];
-    struct li_referral *to = &c->referral[c->n_referrals % LI_REFERRALS];
+    struct li_referral *to = NULL;
 
     if (call->n_legs == 0 || m->refer_to.n == 0 || (who->line == 0 && who->trunk == 0)) {
         return;
     }
-    c->n_referrals++;
+    to = place_for(c, call);
     *to = (struct li_referral){
         .by = by, .line = who->line, .trunk = who->trunk, .cseq = m->cseq, .at_us = c->now_us};
     li_copy_text(to->call, sizeof to->call, view_of(call->id));
@@ -74,10 +100,12 @@ static bool is_asked_for(const struct li_referral *r, const struct li_call *call
     const struct li_side_state *who = &call->side[LI_CALLER];
     char called[LI_TEXT_BYTES];
 
+    if (r->at_us == 0 || !r->is_accepted || r->line != who->line || r->trunk != who->trunk ||
+        call->begin_us < r->at_us || call->begin_us >= r->at_us + LI_REFERRAL_S * 1000000ull) {
+        return false;
+    }
     digits_of(view_of(call->called), called);
-    return r->at_us != 0 && r->is_accepted && r->line == who->line && r->trunk == who->trunk &&
-           call->begin_us >= r->at_us && call->begin_us < r->at_us + LI_REFERRAL_S * 1000000ull &&
-           strcmp(r->to, called) == 0;
+    return strcmp(r->to, called) == 0;
 }
 
 void li_say_transfer(struct li_calls *c, struct li_call *call)

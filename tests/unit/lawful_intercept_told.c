@@ -21,7 +21,7 @@ enum { A = 7, B = 8, C = 9, OUT = 0, NOBODY = 99 }; /* lines; OUT: trunk 3 */
 #define B_NUMBER "+12125550102"
 #define C_NUMBER "+12125550103"
 
-enum { ORDERS_MAX = 3, STEPS_MAX = 24, SAID_MAX = 24 };
+enum { ORDERS_MAX = 3, STEPS_MAX = 96, SAID_MAX = 24 };
 
 struct step {
     char what; /* b begin, r route, i message in, o message out, e end, t time passes (seconds) */
@@ -618,7 +618,35 @@ static const struct row transfers[] = {
               "1 Release"}},
 };
 
+#define BOGUS(n) IN(5, C, "REFER sip:b@h SIP/2.0\r\nRefer-To: <sip:9" #n "@h>", "9 REFER", "")
+#define BOGUS8(n)                                                                                  \
+    BOGUS(n##0), BOGUS(n##1), BOGUS(n##2), BOGUS(n##3), BOGUS(n##4), BOGUS(n##5), BOGUS(n##6),     \
+        BOGUS(n##7)
 static const struct row evasions[] = {
+    {.name = "what somebody asks for is pushed away by nobody else",
+     .order = {PEN(A), TRAP(B)},
+     .step = {TALK(1),
+              IN(1, A, "REFER sip:b@h SIP/2.0\r\nRefer-To: <sip:" C_NUMBER "@h>", "2 REFER", ""),
+              IN(1, B, "SIP/2.0 202 Accepted", "2 REFER", ""), BEGINS(5, C, C_NUMBER, B_NUMBER),
+              ROUTE(5, B, B_NUMBER), BOGUS8(1), BOGUS8(2), BOGUS8(3), BOGUS8(4), BOGUS8(5),
+              BOGUS8(6), BOGUS8(7), BOGUS8(8), BEGINS(2, B, B_NUMBER, C_NUMBER), ENDS(2), ENDS(1)},
+     .said = {"1 Origination +12125550102 12125550101",
+              "2 TerminationAttempt 12125550101>12125550102 0", "1 Answer 12125550102",
+              "2 Answer 12125550102", "1 MediaReport a1/b1", "2 MediaReport b1/a1",
+              "1 SubjectSignal - REFER <sip:+12125550103@h>",
+              "2 TerminationAttempt 12125550103>12125550102 0",
+              "1 Redirection 12125550101>12125550103 new", "1 Release", "1 Release", "2 Release"}},
+    {.name = "escapes and words do not hide where a REFER goes",
+     .order = {PEN(A)},
+     .step = {TALK(1),
+              IN(1, A, "REFER sip:b@h SIP/2.0\r\nRefer-To: \"<sip:1@h>\" <sip:%2b1%3212555-0103@h>",
+                 "2 REFER", ""),
+              IN(1, B, "SIP/2.0 202 Accepted", "2 REFER", ""), BEGINS(2, B, B_NUMBER, C_NUMBER),
+              ENDS(2), ENDS(1)},
+     .said = {"1 Origination +12125550102 12125550101", "1 Answer 12125550102",
+              "1 MediaReport a1/b1",
+              "1 SubjectSignal - REFER \"<sip:1@h>\" <sip:%2b1%3212555-0103@h>",
+              "1 Redirection 12125550101>12125550103 new", "1 Release", "1 Release"}},
     {.name = "who proved nothing is nobody, whatever it says of itself",
      .order = {{.type = LI_CONTENT, .uri = "x@h"}},
      .step = {BEGINS(1, NOBODY, "unproven 192.0.2.1", "911"), ROUTE(1, OUT, "911"),
