@@ -6,7 +6,7 @@
 #include "base/mem.h"
 #include "lawful_intercept/calls_int.h"
 
-enum { CALLS_MAX = 65536, SWEEP_US = 5000000, DUE_US = 2000000 };
+enum { CALLS_MAX = 65536, FEW = 256, SWEEP_US = 5000000, DUE_US = 2000000 };
 #define NTP_EPOCH 2208988800u /* seconds from 1900 to 1970 */
 
 /* ---- life --------------------------------------------------------------------------------------
@@ -143,22 +143,40 @@ static void drop(struct li_calls *c, struct li_call *call)
     free_call(call);
 }
 
-/* One that is over, or else that no order asks for, or else the oldest. */
-static void forget_one(struct li_calls *c)
+/* How gladly a call is forgotten. */
+static unsigned rank_of(const struct li_call *call)
 {
-    struct li_call *worst = c->all[0];
-    unsigned of_worst = 0;
+    return (call->is_over ? 3u : 1u) + (call->n_legs == 0);
+}
 
-    for (size_t i = 0; i < c->n; i++) {
-        struct li_call *call = c->all[i];
-        unsigned rank = call->is_over ? 3 : call->n_legs == 0 ? 2 : 1;
+/* The best of n to forget, from place `from` on: one that is over, or else that no order asks for,
+ * or else the oldest. */
+static struct li_call *worst_of(const struct li_calls *c, size_t from, size_t n)
+{
+    struct li_call *worst = c->all[from % c->n];
+
+    for (size_t i = 1; i < n; i++) {
+        struct li_call *call = c->all[(from + i) % c->n];
+        unsigned rank = rank_of(call), of_worst = rank_of(worst);
         if (rank > of_worst || (rank == of_worst && call->begin_us < worst->begin_us)) {
             worst = call;
-            of_worst = rank;
         }
     }
-    c->forgotten += of_worst < 3;
-    for (unsigned i = 0; of_worst == 1 && i < worst->n_legs; i++) {
+    return worst;
+}
+
+/* Mostly some of the table are enough: else a flood of calls would hold up the reading. */
+static void forget_one(struct li_calls *c)
+{
+    size_t some = c->n < FEW ? c->n : FEW;
+    struct li_call *worst = worst_of(c, c->looked_at, some);
+
+    c->looked_at = (c->looked_at + some) % c->n;
+    if (rank_of(worst) < (c->n_over > 0 ? 3u : 2u)) {
+        worst = worst_of(c, 0, c->n);
+    }
+    c->forgotten += !worst->is_over;
+    for (unsigned i = 0; !worst->is_over && i < worst->n_legs; i++) {
         LOG(LV_ERROR, "call.not_followed", KV("order", worst->leg[i].order), KV("calls", c->n));
     }
     drop(c, worst);

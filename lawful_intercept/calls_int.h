@@ -122,6 +122,7 @@ struct li_calls {
     size_t n_heads;
     struct li_call **all; /* in no order */
     size_t n, n_over;
+    size_t looked_at; /* where in all to look next for one to forget */
     struct li_referral referral[LI_REFERRALS];
     uint8_t seen_key[16]; /* of hashes of messages: who writes them must not find two alike */
     uint64_t *seen; /* hash and second of messages outside of calls, LI_SEEN_OUTSIDE of each */

@@ -450,6 +450,41 @@ static void more_calls_than_places(void **state)
     li_calls_free(few);
 }
 
+/* However many there are, and though few of them are looked at. */
+static void a_flood_of_others_pushes_no_followed_call_away(void **state)
+{
+    struct world *w = *state;
+    struct secret key;
+    struct li_calls_cfg cfg = {
+        .element = "GC1", .key = &key, .max_calls = 1000, .sink = {call_data, signaling, w}};
+    struct li_order one = {.id = 1,
+                           .type = LI_TRAP_AND_TRACE,
+                           .line = ALICE,
+                           .starts_us = BEGIN,
+                           .ends_us = BEGIN + SECOND,
+                           .version = 4};
+    struct li_orders all = {&one, 1};
+    struct li_calls_facts facts;
+    struct li_calls *few = NULL;
+
+    assert_int_equal(secret_set(&key, "0123456789abcdef0123456789abcdef", 32), E_OK);
+    assert_int_equal(li_calls_new(&cfg, &few), E_OK);
+    assert_int_equal(li_calls_orders(few, &all), E_OK);
+    for (unsigned i = 0; i < 3000; i++) {
+        char id[17];
+        struct tap_record r = {.kind = TAP_CALL_BEGIN, .at_us = BEGIN + i, .line = BOB};
+        snprintf(id, sizeof id, "%016x", i);
+        r.text[0] = view_of(id);
+        li_calls_record(few, &r, true);
+        r.kind = i < 990 ? TAP_CALL_ROUTE : TAP_CALL_END;
+        r.line = ALICE;
+        li_calls_record(few, &r, true);
+    }
+    li_calls_facts_of(few, &facts);
+    assert_true(facts.calls == 990 && facts.legs == 990 && facts.forgotten == 0);
+    li_calls_free(few);
+}
+
 /* What of a message is kept to know it again, of calls with that key. */
 static uint64_t kept_of(struct world *w, const char *key_text)
 {
@@ -501,6 +536,7 @@ int main(void)
         IN_WORLD(a_silent_reading_leads_to_the_same_state),
         IN_WORLD(registrations_are_the_subjects_signals),
         IN_WORLD(more_calls_than_places),
+        IN_WORLD(a_flood_of_others_pushes_no_followed_call_away),
         IN_WORLD(who_writes_messages_cannot_know_what_they_are_known_by),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
