@@ -1,4 +1,5 @@
 """headgate-admin against its own OpenAPI document: an Api whose every answer is judged by it."""
+import datetime
 import json
 import re
 
@@ -8,6 +9,19 @@ from hglib import Api
 
 METHODS = ("get", "post", "put", "patch", "delete")
 FORMATS = jsonschema.FormatChecker()
+WRITTEN = datetime.datetime(2026, 11, 24, 14, tzinfo=datetime.timezone.utc)  # the now of the document's examples
+
+
+def as_of_today(value):
+    """An example with its times as far from now as they were when it was written."""
+    if isinstance(value, dict):
+        return {k: as_of_today(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [as_of_today(v) for v in value]
+    if not isinstance(value, str) or not re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", value):
+        return value
+    then = datetime.datetime.fromisoformat(value) + (datetime.datetime.now(datetime.timezone.utc) - WRITTEN)
+    return then.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 class Document:
@@ -48,7 +62,7 @@ class Operation:
         self.examples, self.schema = [], None
         for self.media, one in content.items():
             self.schema = document.resolved(one["schema"])
-            self.examples = [one["example"]] if "example" in one else [e["value"] for e in one.get("examples", {}).values()]
+            self.examples = as_of_today([one["example"]] if "example" in one else [e["value"] for e in one.get("examples", {}).values()])
 
     def __repr__(self):
         return f"{self.id} ({self.method} {self.path})"

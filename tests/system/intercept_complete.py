@@ -39,18 +39,22 @@ def name_of(message):
 
 def remembered(phone):
     """A telephone that knows the messages that it sent and received, when it is told to (.wire: {digest: method and status} of both)."""
-    phone.wire, before = None, set()  # calls of before may go on: they do not count
+    phone.wire, before, own = None, set(), set()  # calls of before may go on: they do not count
     send, receive = phone.send, phone.receive
 
     def kept_send(octets):
         if phone.wire is not None:
-            phone.wire[0][digest_of(octets)] = name_of(Message(octets))
+            message = Message(octets)
+            own.add(message.call_id)
+            phone.wire[0][digest_of(octets)] = name_of(message)
         return send(octets)
 
     def kept_receive(timeout=2.0):
         message = receive(timeout)
         if message is not None and phone.wire is None and message.method == "INVITE":
             before.add(message.call_id)
+        elif message is not None and message.status and message.call_id not in own:
+            before.add(message.call_id)  # an answer that comes again, of what was asked before
         elif message is not None and phone.wire is not None and message.call_id not in before:
             phone.wire[1][digest_of(message.raw)] = name_of(message)
         return message

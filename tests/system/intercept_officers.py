@@ -204,6 +204,9 @@ li:
         sealed = self.sealed(order)
         self.li("bert", "li", "approve", order)
         approved = self.sealed(order)
+        for octets, state in ((sealed, "entered"), (approved, "active")):  # everything is read that was written so far
+            self.seal(order, octets, "version = nextval('item_version'),")
+            wait_for(state, lambda state=state: self.li_json("bert", "order", order)["state"] == state)
         self.seal(order, sealed)  # as if another node had written what this one has not read yet
         self.refused(1, "somebody else was quicker: look again", "bert", "end", order, "--reason", "x")
         self.assertEqual(self.sealed(order), sealed)
@@ -236,8 +239,8 @@ li:
     def sealed(self, order):
         return self.li_sql(f"SELECT encode(sealed, 'hex') FROM item WHERE kind = 'order' AND id = {order}")
 
-    def seal(self, order, octets):
-        self.li_sql(f"UPDATE item SET sealed = decode('{octets}', 'hex') WHERE kind = 'order' AND id = {order}")
+    def seal(self, order, octets, more=""):
+        self.li_sql(f"UPDATE item SET {more} sealed = decode('{octets}', 'hex') WHERE kind = 'order' AND id = {order}")
 
     def test_a_certified_record_is_verified_without_anybody(self):
         order = self.entered(case_id="RECORD-1", presented_by="Officer Müller")

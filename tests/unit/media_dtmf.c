@@ -181,7 +181,8 @@ static void speech_is_no_digit(void **state)
                 exp(-pow((hz - f1) / 120, 2)) + 0.6 * exp(-pow((hz - f2) / 160, 2)) + 0.02;
             v += gain * sin(6.283185307179586 * h * phase);
         }
-        pcm[i] = (int16_t)(4000 * v * (sin(at * 9) > -0.3) + 50 * noise());
+        v = 4000 * v * (sin(at * 9) > -0.3) + 50 * noise();
+        pcm[i] = (int16_t)(v < INT16_MIN ? INT16_MIN : v > INT16_MAX ? INT16_MAX : v);
     }
     hear(MAX_PCM, 160, got, sizeof got);
     assert_string_equal(got, "");
