@@ -3,9 +3,14 @@
  * Shape      a ring for each worker, of fixed size, with one writer and one reader; a thread of its
  * own reads them each HEP_TURN_MS, takes out keys and P-DCS-LAES as the ladder does (trace.h), and
  * sends. A worker never waits: what finds no room is dropped and counted. The correlation id is the
- * Call-ID. Limits     HEP_RING_BYTES each. A message is cut at HEP_MESSAGE_MAX octets. Secrets the
- * datagrams hold numbers and names in the clear: a collector belongs on this machine or behind a
- * network that nobody else reads. Threads    hep_put(): the worker whose ring it is. */
+ * Call-ID.
+ *
+ * Limits     HEP_RING_BYTES each. A message is cut at HEP_MESSAGE_MAX octets.
+ *
+ * Secrets    the datagrams hold numbers and names in the clear: a collector belongs on this machine
+ * or behind a network that nobody else reads.
+ *
+ * Threads    hep_put(): the worker whose ring it is. */
 #ifndef GC_HEP_H
 #define GC_HEP_H
 

@@ -19,6 +19,7 @@ UNITS = ("headgate-prov", "headgate", "headgate-admin", "headgate-li")
 CONFIGS = {"headgate": "/etc/headgate/headgate.yaml", "headgate-prov": "/etc/headgate/prov.yaml",
            "headgate-admin": "/etc/headgate/admin.yaml", "headgate-li": "/etc/headgate-li/li.yaml"}
 READY = {"headgate": 9070, "headgate-prov": 9071, "headgate-admin": 9072, "headgate-li": 9073}
+MADE = "/srv/keys"  # of the operator, on the copy of the machine
 KEYS = (("gate", "headgate", ("cluster",)), ("prov", "headgate-prov", ("kek", "work_order", "cluster")), ("admin", "headgate-admin", ("work_order",)))
 
 
@@ -63,17 +64,18 @@ def make_databases():
 
 
 def make_keys():
+    run("install", "-d", "-m", "700", MADE)
     shared = {}
     for folder, user, names in KEYS:
         for name in names:
             if name not in shared:
-                shared[name] = f"/root/{name}.key"
+                shared[name] = f"{MADE}/{name}.key"
                 run("headgatectl", "key", "new", shared[name])
             run("install", "-o", user, "-m", "600", shared[name], f"/etc/headgate/{folder}/{name}.key")
-    run("headgatectl", "pki", "init", "/root/pki")
-    run("headgatectl", "pki", "ps", "/root/pki", "ps1.headgate.example")
+    run("headgatectl", "pki", "init", f"{MADE}/pki")
+    run("headgatectl", "pki", "ps", f"{MADE}/pki", "ps1.headgate.example")
     for kind in ("pem", "key"):
-        run("install", "-o", "headgate-prov", "-m", "600", f"/root/pki/ps1.headgate.example.{kind}", f"/etc/headgate/prov/ps1.{kind}")
+        run("install", "-o", "headgate-prov", "-m", "600", f"{MADE}/pki/ps1.headgate.example.{kind}", f"/etc/headgate/prov/ps1.{kind}")
 
 
 def make_intercept_keys():
@@ -82,10 +84,10 @@ def make_intercept_keys():
         run("openssl", *words)
     new = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2")
     for authority in ("officers", "agencies"):
-        ssl("req", "-x509", *new, "-keyout", f"/root/{authority}.key", "-out", f"/etc/headgate-li/{authority}.pem", "-subj", f"/CN={authority}")
+        ssl("req", "-x509", *new, "-keyout", f"{MADE}/{authority}.key", "-out", f"/etc/headgate-li/{authority}.pem", "-subj", f"/CN={authority}")
     for name, authority in (("api", "officers"), ("carrier", "agencies")):
         ssl("req", "-x509", *new, "-keyout", f"/etc/headgate-li/{name}.key", "-out", f"/etc/headgate-li/{name}.pem", "-subj", f"/CN={name}", "-CA",
-            f"/etc/headgate-li/{authority}.pem", "-CAkey", f"/root/{authority}.key", "-addext", "subjectAltName=IP:127.0.0.1")
+            f"/etc/headgate-li/{authority}.pem", "-CAkey", f"{MADE}/{authority}.key", "-addext", "subjectAltName=IP:127.0.0.1")
     ssl("genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", "/etc/headgate-li/record.key")
     run("headgatectl", "key", "new", "/etc/headgate-li/intercept.key")
     run("headgatectl", "key", "pair", "/etc/headgate-li/enrolment.key")

@@ -121,6 +121,10 @@ class Psaps(PeerTest):
         self.assertNotIn("P-Asserted-Identity", psap.messages())
 
     def test_a_proven_line_is_named(self):
+        """Once the gate controller knows its session: a call under a newer one does not wait for that."""
+        self.by_bti()  # now it holds a session
+        line = self.stack.sql(f"SELECT line_id FROM core.number WHERE number = '{ALICE}'")
+        wait_for("the session to arrive", lambda: int(line) in {s["line"] for s in self.stack.ctl_json("sessions")})
         self.assertRegex(self.by_bti(), rf"(?m)^P-Asserted-Identity:.*<sip:\{ALICE}@")
 
     def test_the_second_when_the_first_is_gone(self):
